@@ -1,0 +1,37 @@
+"""OSDFace: one-step diffusion face restoration (arXiv 2411.17163), from photos to restored photos."""
+
+from .align import align
+from .composite import Composite, FaceReport, composite
+from .detect import RetinaFace, load_detector
+from .errors import ImageError, OSDFaceError, WeightsError
+from .faces import Face, FaceCrops, Faces
+from .images import Photo, read_photo, write_photo
+from .model import ModelConfig, OSDFaceModel
+from .pipeline import restore_aligned, restore_image
+from .vre import Prompts, VREConfig
+from .weights import load_model
+
+__all__ = [
+    "Composite",
+    "Face",
+    "FaceCrops",
+    "FaceReport",
+    "Faces",
+    "ImageError",
+    "ModelConfig",
+    "OSDFaceError",
+    "OSDFaceModel",
+    "Photo",
+    "Prompts",
+    "RetinaFace",
+    "VREConfig",
+    "WeightsError",
+    "align",
+    "composite",
+    "load_detector",
+    "load_model",
+    "read_photo",
+    "restore_aligned",
+    "restore_image",
+    "write_photo",
+]

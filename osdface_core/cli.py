@@ -1,0 +1,246 @@
+"""The `osdface` command: restore, detect, weights."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from .detect import RetinaFace, load_detector
+from .errors import ImageError, OSDFaceError
+from .faces import Faces
+from .images import SUFFIXES, read_photo, write_photo
+from .model import OSDFaceModel
+from .pipeline import restore_aligned, restore_image
+from .serialization import Json
+from .weights import convert, load_model
+
+log = logging.getLogger("osdface")
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+AUTHORS_SEED = 114
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Returns the exit code: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    options = parser().parse_args(arguments)
+    try:
+        with logging_redirect_tqdm():
+            code: int = options.run(options)
+            return code
+    except OSDFaceError as error:
+        log.error("error: %s", error)
+        return 1
+    except KeyboardInterrupt:
+        log.error("interrupted: what is written so far is whole")
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="osdface", description="One-step diffusion face restoration.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    restore = commands.add_parser("restore", help="restore the faces in photos")
+    restore.set_defaults(run=run_restore)
+    restore.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="photos, or folders of photos")
+    restore.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="OUT", help="a folder; a file for one photo"
+    )
+    restore.add_argument(
+        "--weights", type=Path, help="a bundle, or the folder with the authors' files (default: starter)"
+    )
+    restore.add_argument(
+        "--base", type=Path, help="SD 2.1-base for the authors' files: diffusers folder or single file"
+    )
+    add_detection(restore)
+    restore.add_argument(
+        "--faces", type=Path, help="take the faces from `osdface detect`: a file, or a folder of NAME.json"
+    )
+    restore.add_argument("--aligned", action="store_true", help="every input is one aligned face already")
+    restore.add_argument(
+        "--exact", action="store_true", help="aligned, and as the authors' program does it to the byte"
+    )
+    restore.add_argument("--seed", type=int, help="sample the latent with this seed (default: its mode, no randomness)")
+    restore.add_argument(
+        "--strength", type=float, default=1.0, help="0 keeps the photo, 1 takes the restored face whole"
+    )
+    restore.add_argument(
+        "--upscale", type=float, default=1.0, help="enlarge the photo by this factor, then paste faces in"
+    )
+    restore.add_argument("--batch-size", type=int, default=4, help="faces restored together; less takes less memory")
+    restore.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
+    restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
+    restore.add_argument("--force", action="store_true", help="overwrite outputs that exist")
+
+    detect = commands.add_parser("detect", help="find the faces in a photo")
+    detect.set_defaults(run=run_detect)
+    detect.add_argument("input", type=Path, metavar="IN")
+    detect.add_argument("--json", required=True, type=Path, metavar="OUT", help="where to write the faces")
+    add_detection(detect)
+    detect.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
+    detect.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
+
+    weights = commands.add_parser("weights", help="work with weights files").add_subparsers(required=True)
+    make = weights.add_parser("convert", help="turn the authors' files and SD 2.1-base into one bundle")
+    make.set_defaults(run=run_convert)
+    make.add_argument("folder", type=Path, metavar="FOLDER", help="the folder with the authors' three files")
+    make.add_argument("--base", type=Path, required=True, help="SD 2.1-base: diffusers folder or single file")
+    make.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="the bundle, a .safetensors file")
+    make.add_argument("--dtype", choices=DTYPES, default="fp32", help="precision to store (default: %(default)s)")
+    make.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
+    return top
+
+
+def add_detection(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--detector", help="RetinaFace weights, or facexlib's name for them (default: facexlib's own)")
+    command.add_argument("--threshold", type=float, default=0.8, help="lowest score of a face; lower finds more")
+
+
+def best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def run_restore(options: argparse.Namespace) -> int:
+    options.aligned |= options.exact
+    check_options(options)
+    inputs = find_inputs(options.inputs)
+    if len(inputs) > 1 and is_image_name(options.output):
+        raise ImageError(f"{options.output}: {len(inputs)} photos cannot go into one file. Name a folder.")
+    model = load_model(options.weights, options.base, device=options.device)
+    if model.notice:
+        log.warning("warning: %s", model.notice)
+    detector = None
+    if not options.aligned and options.faces is None:
+        detector = load_detector(options.detector, device=options.device)
+    failed = 0
+    bar = tqdm(inputs, unit="photo", disable=None)
+    for path in bar:
+        bar.set_postfix_str(path.name)
+        try:
+            restore_file(path, output_path(path, options.output), model, detector, options)
+        except ImageError as error:
+            failed += 1
+            log.error("error: %s", error)
+    if failed:
+        log.error("%d of %d photo(s) failed, the rest is done", failed, len(inputs))
+    return 1 if failed else 0
+
+
+def check_options(options: argparse.Namespace) -> None:
+    if not 0 <= options.strength <= 1:
+        raise ImageError(f"--strength {options.strength}: it must lie between 0 and 1.")
+    if options.upscale < 1:
+        raise ImageError(f"--upscale {options.upscale}: it must be 1 or more.")
+    if options.batch_size < 1:
+        raise ImageError(f"--batch-size {options.batch_size}: it must be 1 or more.")
+    if options.aligned and (options.faces or options.upscale != 1 or options.strength != 1):
+        raise ImageError("--faces, --upscale and --strength are for whole photos: leave them out with --aligned.")
+
+
+def restore_file(
+    path: Path, output: Path, model: OSDFaceModel, detector: RetinaFace | None, options: argparse.Namespace
+) -> None:
+    """One photo from disk to disk. Raises ImageError."""
+    report_path = output.with_suffix(".json")
+    refuse_to_overwrite([output, report_path] if options.report else [output], options.force)
+    photo = read_photo(path)
+    pixels = photo.pixels.to(options.device)
+    report: Json = {"input": str(path), "output": str(output), "seed": options.seed}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if options.aligned:
+        seed = AUTHORS_SEED if options.exact and options.seed is None else options.seed
+        restored = restore_aligned(pixels, model, exact=options.exact, seed=seed)
+        write_photo(output, restored, None if options.exact else photo, truncate=options.exact)
+        report |= {"seed": seed, "summary": "aligned face restored"}
+        log.info("%s: aligned face restored -> %s", path, output)
+    else:
+        background = None
+        if options.upscale != 1:
+            background = F.interpolate(pixels, scale_factor=options.upscale, mode="bicubic").clamp(0, 1)
+        result = restore_image(
+            pixels,
+            model,
+            detector,
+            faces=None if options.faces is None else read_faces(options.faces, path),
+            background=background,
+            threshold=options.threshold,
+            strength=options.strength,
+            batch_size=options.batch_size,
+            seed=options.seed,
+        )
+        write_photo(output, result.image, photo)
+        report |= result.report_json()
+        log.info("%s: %s -> %s", path, result.summary().removeprefix("frame 0: "), output)
+    if options.report:
+        write_json(report_path, report)
+
+
+def run_detect(options: argparse.Namespace) -> int:
+    refuse_to_overwrite([options.json], options.force)
+    photo = read_photo(options.input)
+    detector = load_detector(options.detector, device=options.device)
+    faces = detector.detect(photo.pixels, threshold=options.threshold)
+    write_json(options.json, faces.to_json())
+    log.info("%s: %d face(s) -> %s", options.input, len(faces), options.json)
+    return 0
+
+
+def run_convert(options: argparse.Namespace) -> int:
+    refuse_to_overwrite([options.output], options.force)
+    convert(options.folder, options.base, options.output, dtype=DTYPES[options.dtype])
+    log.info("%s: %.2f GB", options.output, options.output.stat().st_size / 1e9)
+    return 0
+
+
+def find_inputs(paths: Iterable[Path]) -> list[Path]:
+    """The photos named, and those in the folders named."""
+    inputs: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inputs += sorted(file for file in path.iterdir() if is_image_name(file))
+        else:
+            inputs.append(path)
+    if not inputs:
+        raise ImageError(f"There are no photos in {', '.join(map(str, paths))} ({', '.join(SUFFIXES)}).")
+    return inputs
+
+
+def is_image_name(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def output_path(path: Path, output: Path) -> Path:
+    return output if is_image_name(output) and not output.is_dir() else output / path.name
+
+
+def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
+    for output in outputs:
+        if output.exists() and not force:
+            raise ImageError(f"{output} exists already. Choose another place, or overwrite it with --force.")
+
+
+def read_faces(source: Path, photo: Path) -> Faces:
+    """The faces that `osdface detect` wrote for `photo`."""
+    path = source / f"{photo.stem}.json" if source.is_dir() else source
+    try:
+        return Faces.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: the faces cannot be read ({error}). Write them with `osdface detect`.") from error
+
+
+def write_json(path: Path, content: Json) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

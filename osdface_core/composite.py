@@ -1,0 +1,185 @@
+"""Paste restored crops back: in float, touching only the faces' regions, whatever the scale of the background."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil, floor
+
+import torch
+from torch import Tensor
+
+from .align import warp
+from .errors import ImageError
+from .faces import Face, FaceCrops, check_image, inverse
+from .masks import square_mask
+from .serialization import Json, tensor_from_json, tensor_to_json
+
+Region = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels; right and bottom exclusive."""
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What became of one face."""
+
+    face: Face
+    restored: bool
+    reason: str = ""
+    """Why it was left as it was; empty for a restored face."""
+
+    def to_json(self) -> Json:
+        size = [self.face.width, self.face.height]
+        return {**self.face.to_json(), "size": size, "restored": self.restored, "reason": self.reason}
+
+    @classmethod
+    def from_json(cls, data: Json) -> "FaceReport":
+        return cls(Face.from_json(data), data["restored"], data["reason"])
+
+
+@dataclass(frozen=True, eq=False)
+class Composite:
+    """The finished images."""
+
+    image: Tensor
+    """[B,3,H,W], bit-identical to the input wherever `mask` is 0."""
+    mask: Tensor
+    """[B,H,W], 0..1: how much of each pixel was restored."""
+    report: tuple[FaceReport, ...]
+    """Every face that was found, in order of frame and index."""
+
+    def summary(self) -> str:
+        """One line a frame, for people."""
+        lines = []
+        for frame in range(self.image.shape[0]):
+            entries = [entry for entry in self.report if entry.face.frame == frame]
+            restored = sum(entry.restored for entry in entries)
+            if not entries:
+                lines.append(f"frame {frame}: no face found, returned unchanged")
+            else:
+                left = "".join(f"; face {e.face.index} left: {e.reason}" for e in entries if not e.restored)
+                lines.append(f"frame {frame}: {restored} of {len(entries)} face(s) restored{left}")
+        return "\n".join(lines)
+
+    def report_json(self) -> Json:
+        """The report alone, without pixels."""
+        frames, _, height, width = self.image.shape
+        faces = [entry.to_json() for entry in self.report]
+        return {"frames": frames, "height": height, "width": width, "summary": self.summary(), "faces": faces}
+
+    def to_json(self) -> Json:
+        return {
+            "image": tensor_to_json(self.image),
+            "mask": tensor_to_json(self.mask),
+            "report": [entry.to_json() for entry in self.report],
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> "Composite":
+        report = tuple(FaceReport.from_json(entry) for entry in data["report"])
+        return cls(tensor_from_json(data["image"]), tensor_from_json(data["mask"]), report)
+
+
+def composite(
+    image: Tensor,
+    crops: FaceCrops,
+    *,
+    strength: float = 1.0,
+    mask: Tensor | None = None,
+    left_out: Iterable[FaceReport] = (),
+    antialias: bool = True,
+) -> Composite:
+    """Paste restored crops into `image` [B,3,H,W], which may be the source or any enlargement of it.
+
+    Where faces overlap, each counts with its mask's weight, so their order does not matter. Pixels that no mask reaches
+    are bit-identical; with nothing to paste the same tensor comes back.
+
+    strength: 0..1, a straight mix of the photo and the restored face.
+    mask: [B,H,W] or [1,H,W], 0..1, where restoration is wanted; joined with the faces' own masks by minimum.
+    left_out: faces that were found but not restored, for the report.
+    antialias: False samples a shrinking crop bilinearly, as facexlib does.
+    """
+    check_image(image)
+    frames, _, height, width = image.shape
+    if frames != crops.faces.frames:
+        raise ImageError(f"The crops come from {crops.faces.frames} image(s), the background has {frames}.")
+    if mask is not None and (mask.ndim != 3 or mask.shape[0] not in (1, frames) or mask.shape[1:] != (height, width)):
+        raise ImageError(f"The mask must be [{frames},{height},{width}], not {list(mask.shape)}. Resize it first.")
+    reason = "" if strength > 0 else "strength is 0"
+    entries = [*left_out, *(FaceReport(face, strength > 0, reason) for face in crops.faces)]
+    report = tuple(sorted(entries, key=lambda entry: (entry.face.frame, entry.face.index)))
+    weight = image.new_zeros(frames, height, width)
+    if not len(crops) or strength <= 0:
+        return Composite(image, weight, report)
+
+    result = image.clone()
+    to_background = background_matrices(crops, height, width)
+    regions = [region_of(matrix, crops.size, height, width) for matrix in to_background]
+    square = square_mask(crops.size).to(image)[None]
+    for frame in range(frames):
+        members = [n for n, face in enumerate(crops.faces) if face.frame == frame and not is_empty(regions[n])]
+        members.sort(key=lambda n: crops.faces.faces[n].index)
+        for group in touching(members, regions):
+            left, top, right, bottom = hull(regions[n] for n in group)
+            colour = image.new_zeros(3, bottom - top, right - left)
+            total = image.new_zeros(bottom - top, right - left)
+            uncovered = torch.ones_like(total)
+            for n in group:
+                x0, y0, x1, y1 = regions[n]
+                to_region = to_background[n].clone()
+                to_region[:, 2] -= torch.tensor([x0, y0])
+                layers = torch.cat([crops.images[n].to(image) * square, square])
+                layers = warp(layers, to_region, (y1 - y0, x1 - x0), antialias=antialias)
+                face, soft = layers[:3] / layers[3].clamp(min=1e-12), layers[3]
+                if mask is not None:
+                    soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft))
+                rows, columns = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+                colour[:, rows, columns] += soft * face
+                total[rows, columns] += soft
+                uncovered[rows, columns] *= 1 - soft
+            alpha = (1 - uncovered) * strength
+            photo = image[frame, :, top:bottom, left:right]
+            mixed = photo + alpha * (colour / total.clamp(min=1e-12) - photo)
+            target = result[frame, :, top:bottom, left:right]
+            target.copy_(torch.where(alpha > 0, mixed, target))
+            weight[frame, top:bottom, left:right] += alpha
+    return Composite(result, weight, report)
+
+
+def background_matrices(crops: FaceCrops, height: int, width: int) -> Tensor:
+    """Crop pixels to background pixels [N,2,3]. Pixel edges, not centres, scale with the image (half-pixel rule)."""
+    to_background = inverse(crops.to_crop)
+    scale = torch.tensor([[width / crops.faces.width], [height / crops.faces.height]], dtype=torch.float64)
+    to_background = to_background * scale
+    to_background[:, :, 2:] += (scale - 1) / 2
+    return to_background
+
+
+def region_of(to_background: Tensor, size: int, height: int, width: int) -> Region:
+    """The pixels of the background that a crop can reach."""
+    last = size - 1.0
+    corners = torch.tensor([[0, last, 0, last], [0, 0, last, last]], dtype=torch.float64)
+    x, y = to_background[:, :2] @ corners + to_background[:, 2:]
+    left, top = max(floor(x.min().item()) - 1, 0), max(floor(y.min().item()) - 1, 0)
+    return left, top, min(ceil(x.max().item()) + 2, width), min(ceil(y.max().item()) + 2, height)
+
+
+def is_empty(region: Region) -> bool:
+    return region[0] >= region[2] or region[1] >= region[3]
+
+
+def hull(regions: Iterable[Region]) -> Region:
+    left, top, right, bottom = zip(*regions, strict=True)
+    return min(left), min(top), max(right), max(bottom)
+
+
+def touching(members: list[int], regions: list[Region]) -> list[list[int]]:
+    """Put faces whose regions overlap, directly or through others, into one group, to be mixed together."""
+    groups: list[list[int]] = []
+    for member in members:
+        near = [group for group in groups if any(overlap(regions[n], regions[member]) for n in group)]
+        groups = [group for group in groups if group not in near]
+        groups.append([*(n for group in near for n in group), member])
+    return [sorted(group, key=members.index) for group in groups]
+
+
+def overlap(a: Region, b: Region) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

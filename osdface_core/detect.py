@@ -1,0 +1,131 @@
+"""Face detection through facexlib's RetinaFace."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import KeysError, NotACheckpointError, WeightsNotFoundError
+from .faces import Face, Faces, check_image, number_in_reading_order
+from .weights.files import Tensors, fill, read_tensors
+
+DETECTORS = {
+    "retinaface_resnet50": "detection_Resnet50_Final.pth",
+    "retinaface_mobile0.25": "detection_mobilenet0.25_Final.pth",
+}
+"""facexlib's names for its detectors, best first, and the files of their weights."""
+
+RELEASE = "https://github.com/xinntao/facexlib/releases/download/v0.1.0/"
+
+OVERLAP = 0.4
+"""Of two boxes that overlap by more than this (intersection over union) the lower score is dropped."""
+
+
+class RetinaFace:
+    """facexlib's RetinaFace, fed with image batches, on any device."""
+
+    def __init__(self, network: Any):
+        self.network = network
+        """The torch module: what to move between devices."""
+
+    def detect(self, image: Tensor, *, threshold: float = 0.8, short_side: tuple[int, int] = (640, 1280)) -> Faces:
+        """Find the faces in `image` [B,3,H,W], 0..1.
+
+        threshold: the lowest score to accept, 0..1.
+        short_side: detection runs on a copy whose short side lies in this range of pixels; small photos are enlarged,
+            which finds faces of 16 px, and large ones reduced, which finds faces that fill them.
+        """
+        check_image(image)
+        frames, _, height, width = image.shape
+        scale = min(max(min(height, width), short_side[0]), short_side[1]) / min(height, width)
+        size = (round(width * scale), round(height * scale))
+        to_source = np.array([width / size[0], height / size[1]], np.float32)
+        faces: list[Face] = []
+        for frame in range(frames):
+            found = self.detect_rows(resize(to_bgr(image[frame]), size), threshold)
+            found[:, :4] *= np.tile(to_source, 2)
+            found[:, 5:] *= np.tile(to_source, 5)
+            faces += number_in_reading_order(to_face(row, frame) for row in found)
+        return Faces(tuple(faces), frames, height, width)
+
+    def detect_rows(self, bgr: np.ndarray, threshold: float) -> np.ndarray:
+        """One image [H,W,3] BGR, 0..255 -> rows of box (4), score, landmarks (10), in its pixels."""
+        device = next(self.network.parameters()).device
+        self.network.device = device
+        self.network.mean_tensor = self.network.mean_tensor.to(device)
+        with torch.no_grad():
+            rows: np.ndarray = self.network.detect_faces(bgr, conf_threshold=threshold, nms_threshold=OVERLAP)
+        return rows
+
+
+def to_bgr(image: Tensor) -> np.ndarray:
+    """[3,H,W] RGB, 0..1 -> [H,W,3] BGR, 0..255, unrounded."""
+    return np.ascontiguousarray(image.flip(0).permute(1, 2, 0).float().cpu().numpy() * 255)
+
+
+def resize(bgr: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """To `size` (width, height): averaged when reduced, Lanczos when enlarged."""
+    height, width = bgr.shape[:2]
+    if size == (width, height):
+        return bgr
+    method = cv2.INTER_AREA if size[0] < width else cv2.INTER_LANCZOS4
+    return cv2.resize(bgr, size, interpolation=method).clip(0, 255)
+
+
+def to_face(row: np.ndarray, frame: int) -> Face:
+    left, top, right, bottom, score = (float(value) for value in row[:5])
+    landmarks = tuple((float(x), float(y)) for x, y in row[5:].reshape(5, 2))
+    return Face(frame, 0, (left, top, right, bottom), score, landmarks)
+
+
+def load_detector(weights: str | Path | None = None, *, device: str | torch.device = "cpu") -> RetinaFace:
+    """A RetinaFace from a weights file, or by facexlib's name where facexlib has the weights in its own folder.
+
+    weights: a file, "retinaface_resnet50", "retinaface_mobile0.25", or None for the better one that is there.
+    Raises a WeightsError where there is none, or the file is not one of these two networks.
+    """
+    path = find_weights(None if weights is None else str(weights))
+    tensors = {key.removeprefix("module."): tensor for key, tensor in read_tensors(path)[0].items()}
+    network = build_network(path, tensors)
+    try:
+        fill(network, tensors, path)
+    except KeysError as error:
+        raise NotACheckpointError(path, f"this is no RetinaFace of facexlib ({error}).", where_to_get()) from error
+    return RetinaFace(network.eval().to(device))
+
+
+def find_weights(weights: str | None) -> Path:
+    if weights is not None and weights not in DETECTORS:
+        return Path(weights)
+    import facexlib
+
+    folder = Path(facexlib.__file__).parent / "weights"
+    for name in [weights] if weights else DETECTORS:
+        if (folder / DETECTORS[name]).is_file():
+            return folder / DETECTORS[name]
+    wanted = folder / DETECTORS[weights or "retinaface_resnet50"]
+    raise WeightsNotFoundError(wanted, "there is no face detector on this machine.", where_to_get())
+
+
+def where_to_get() -> str:
+    files = " or ".join(RELEASE + file for file in DETECTORS.values())
+    return f"Get {files}, and name the file (--detector)."
+
+
+def build_network(path: Path, tensors: Tensors) -> Any:
+    """The architecture that these tensors belong to."""
+    from facexlib.detection.retinaface import RetinaFace as Network
+
+    if "body.layer1.0.conv1.weight" in tensors:
+        name = "resnet50"
+    elif "body.stage1.0.0.weight" in tensors:
+        name = "mobile0.25"
+    else:
+        raise NotACheckpointError(path, "this is no RetinaFace of facexlib.", where_to_get())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
+        return Network(network_name=name, device=torch.device("cpu"))

@@ -1,0 +1,51 @@
+"""The few named errors. Each message says what is wrong, where, what was expected, and what to do next."""
+
+from pathlib import Path
+
+
+class OSDFaceError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class ImageError(OSDFaceError):
+    """An image or face file cannot be read, written or used as asked."""
+
+
+class WeightsError(OSDFaceError):
+    """A weights file cannot be used. `path` names the file, `key` the tensor where one is at fault."""
+
+    def __init__(self, path: str | Path, problem: str, advice: str, key: str | None = None):
+        self.path, self.key = Path(path), key
+        super().__init__(f"{path}: {problem} {advice}")
+
+
+class WeightsNotFoundError(WeightsError):
+    """The file or folder is not there."""
+
+
+class NotACheckpointError(WeightsError):
+    """The file is not a weights file, or not one of the expected kind."""
+
+
+class TruncatedFileError(WeightsError):
+    """The file ends before its contents do: an unfinished download or copy."""
+
+
+class UnsafeFileError(WeightsError):
+    """The file asks for code to be run while it is read."""
+
+
+class KeysError(WeightsError):
+    """Tensors are missing, or there are tensors nobody asked for."""
+
+
+class ShapeError(WeightsError):
+    """A tensor has another shape than the model."""
+
+
+class WrongBaseError(WeightsError):
+    """The base model is not SD 2.1-base (epsilon prediction, 512 px)."""
+
+
+class LoraError(WeightsError):
+    """The LoRA has the wrong rank, or changes modules the UNet does not have."""

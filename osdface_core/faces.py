@@ -1,0 +1,177 @@
+"""Faces found in a batch of images, and their aligned crops: the values that travel between the stages.
+
+All values are immutable. Boxes and landmarks are in pixels of the source image, (0, 0) being the centre of the
+top-left pixel.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .errors import ImageError
+from .serialization import Json, tensor_from_json, tensor_to_json
+
+Point = tuple[float, float]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one frame."""
+
+    frame: int
+    """Which image of the batch, from 0."""
+    index: int
+    """Its number within the frame, in reading order, from 0: what the user sees and types."""
+    box: Box
+    """Left, top, right, bottom."""
+    score: float
+    """The detector's confidence, 0..1."""
+    landmarks: tuple[Point, ...]
+    """Left eye, right eye, nose, left and right corner of the mouth, as the viewer sees them."""
+
+    @property
+    def width(self) -> float:
+        return self.box[2] - self.box[0]
+
+    @property
+    def height(self) -> float:
+        return self.box[3] - self.box[1]
+
+    def to_json(self) -> Json:
+        return {
+            "frame": self.frame,
+            "index": self.index,
+            "box": list(self.box),
+            "score": self.score,
+            "landmarks": [list(point) for point in self.landmarks],
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> "Face":
+        """Raises ImageError where `data` does not describe a face."""
+        try:
+            left, top, right, bottom = (float(value) for value in data["box"])
+            landmarks = tuple((float(x), float(y)) for x, y in data["landmarks"])
+            face = cls(int(data["frame"]), int(data["index"]), (left, top, right, bottom), data["score"], landmarks)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ImageError(
+                f"This is not a face: {data!r} ({error}). Expected frame, index, box [4], score and landmarks [5][2], "
+                "as `osdface detect --json` writes them."
+            ) from error
+        if len(face.landmarks) != 5:
+            raise ImageError(f"Face {face.index} has {len(face.landmarks)} landmarks; five are needed.")
+        return face
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces of a batch of images that share one size."""
+
+    faces: tuple[Face, ...]
+    frames: int
+    """How many images the batch has, those without a face included."""
+    height: int
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __iter__(self) -> Iterator[Face]:
+        return iter(self.faces)
+
+    def keep(self, faces: Iterable[Face]) -> "Faces":
+        """The same batch with these faces only."""
+        return replace(self, faces=tuple(faces))
+
+    def to_json(self) -> Json:
+        return {
+            "frames": self.frames,
+            "height": self.height,
+            "width": self.width,
+            "faces": [face.to_json() for face in self.faces],
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> "Faces":
+        """Raises ImageError where `data` does not describe the faces of a batch."""
+        try:
+            faces = tuple(Face.from_json(face) for face in data["faces"])
+            return cls(faces, int(data["frames"]), int(data["height"]), int(data["width"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ImageError(
+                f"These are not the faces of an image ({type(error).__name__}: {error}). Expected frames, height, "
+                "width and faces, as `osdface detect --json` writes them."
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class FaceCrops:
+    """Aligned crops of faces, before or after restoration."""
+
+    images: Tensor
+    """[N,3,S,S] float32, 0..1, sRGB."""
+    faces: Faces
+    """The N faces, in the order of `images`, with the size of the images they came from."""
+    to_crop: Tensor
+    """[N,2,3] float64 on the CPU: the similarity transform from source pixels to crop pixels."""
+
+    def __post_init__(self) -> None:
+        count = len(self.faces)
+        if self.images.ndim != 4 or self.images.shape[:2] != (count, 3) or self.images.shape[2] != self.images.shape[3]:
+            raise ValueError(f"images must be [{count},3,S,S] for {count} faces, not {list(self.images.shape)}")
+        if self.to_crop.shape != (count, 2, 3):
+            raise ValueError(f"to_crop must be [{count},2,3], not {list(self.to_crop.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def size(self) -> int:
+        """S, the side of a crop in pixels."""
+        return self.images.shape[-1]
+
+    def to_json(self) -> Json:
+        return {
+            "images": tensor_to_json(self.images),
+            "faces": self.faces.to_json(),
+            "to_crop": tensor_to_json(self.to_crop),
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> "FaceCrops":
+        return cls(tensor_from_json(data["images"]), Faces.from_json(data["faces"]), tensor_from_json(data["to_crop"]))
+
+
+def number_in_reading_order(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """Number the faces of one frame row by row, left to right within a row.
+
+    A face belongs to the row above it where its centre lies within half of that row's first face. The order does not
+    depend on the order the faces come in; equal places are told apart by score, best first.
+    """
+    waiting = sorted(faces, key=lambda face: (face.box[1] + face.box[3], face.box[0], -face.score))
+    ordered: list[Face] = []
+    while waiting:
+        first = waiting[0]
+        limit = first.box[1] + first.box[3] + first.height  # twice (centre + half a height)
+        row = [face for face in waiting if face.box[1] + face.box[3] <= limit]
+        waiting = waiting[len(row) :]
+        ordered += sorted(row, key=lambda face: (face.box[0], -face.score))
+    return tuple(replace(face, index=index) for index, face in enumerate(ordered))
+
+
+def check_image(image: Tensor) -> None:
+    """Raise ImageError unless `image` is a float [B,3,H,W] batch with pixels in it."""
+    if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point() or image.numel() == 0:
+        raise ImageError(
+            f"Expected an image batch [B,3,H,W] in floating point, 0..1; got {list(image.shape)} {image.dtype}. "
+            "Grey and RGBA images have to be turned into RGB first: `osdface_core.read_photo` does."
+        )
+
+
+def inverse(matrices: Tensor) -> Tensor:
+    """The inverse of affine matrices [...,2,3]."""
+    linear = torch.linalg.inv(matrices[..., :2])
+    return torch.cat([linear, -linear @ matrices[..., 2:]], dim=-1)

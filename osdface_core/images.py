@@ -1,0 +1,142 @@
+"""Photos on disk: read and written whole, with their orientation, transparency, bit depth and colour profile."""
+
+import io
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from torch import Tensor
+
+from .errors import ImageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""The kinds of file that are read from a folder, and that can be written."""
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ORIENTATION = 0x0112
+TURNS = {2: (0, 1, 0), 3: (0, 1, 1), 4: (0, 0, 1), 5: (1, 0, 0), 6: (1, 1, 0), 7: (1, 1, 1), 8: (1, 0, 1)}
+"""EXIF orientation -> transpose, then mirror left-right, then mirror top-bottom."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An image file's content, upright."""
+
+    pixels: Tensor
+    """[1,3,H,W] float32, 0..1; grey is repeated."""
+    alpha: Tensor | None = None
+    """[1,1,H,W] float32, 0..1, where the file has transparency."""
+    bits: int = 8
+    """Per channel: 8 or 16."""
+    exif: bytes = b""
+    icc_profile: bytes = b""
+
+
+def read_photo(path: str | Path) -> Photo:
+    """Read an image file, turned upright by its EXIF orientation. 16 bits a channel are kept for PNG.
+
+    Raises ImageError where the file is missing, damaged, or no image.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            exif, icc_profile = image.getexif(), image.info.get("icc_profile") or b""
+            deep = data.startswith(PNG_SIGNATURE) and data[24] == 16
+            values = decode_deep_png(data) if deep else np.array(image.convert(plain_mode(image)))
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: there is no such file. Check the path.") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: this is not an image that can be read. Expected {', '.join(SUFFIXES)}.") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: the image cannot be read ({error}). Is the file whole?") from error
+    values = upright(values, exif.pop(ORIENTATION, 1))
+    pixels = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1)[None].float()
+    pixels /= 65535 if deep else 255
+    return Photo(
+        pixels=pixels[:, :3].contiguous(),
+        alpha=pixels[:, 3:].contiguous() if pixels.shape[1] == 4 else None,
+        bits=16 if deep else 8,
+        exif=exif.tobytes() if len(exif) else b"",
+        icc_profile=icc_profile,
+    )
+
+
+def plain_mode(image: Image.Image) -> str:
+    return "RGBA" if image.has_transparency_data else "RGB"
+
+
+def decode_deep_png(data: bytes) -> np.ndarray:
+    """A 16-bit PNG (which Pillow would cut down to 8) as [H,W,3 or 4] uint16, RGB."""
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise ValueError("damaged PNG")
+    to_rgb = {2: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
+    channels = values.shape[2] if values.ndim == 3 else 2
+    return cv2.cvtColor(values, to_rgb[channels])
+
+
+def upright(values: np.ndarray, orientation: int) -> np.ndarray:
+    transpose, mirror, flip = TURNS.get(orientation, (0, 0, 0))
+    values = values.transpose(1, 0, 2) if transpose else values
+    values = values[:, ::-1] if mirror else values
+    return values[::-1] if flip else values
+
+
+def write_photo(path: str | Path, pixels: Tensor, like: Photo | None = None, *, truncate: bool = False) -> None:
+    """Write `pixels` [1,3,H,W], 0..1, whole or not at all, in the format that the path's suffix names.
+
+    like: the photo it was made from: its transparency (resized with it), colour profile and EXIF data
+        are kept, and its 16 bits where the format is PNG.
+    truncate: cut values off instead of rounding them, as the authors' program does.
+    """
+    path, like = Path(path), like or Photo(pixels)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ImageError(f"{path}: cannot write this kind of file. Choose one of {', '.join(SUFFIXES)}.")
+    is_png = path.suffix.lower() == ".png"
+    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    if like.alpha is not None and not is_jpeg:
+        alpha = like.alpha.to(pixels)
+        if alpha.shape[2:] != pixels.shape[2:]:
+            alpha = F.interpolate(alpha, pixels.shape[2:], mode="bilinear", antialias=True)
+        pixels = torch.cat([pixels, alpha], dim=1)
+    deep = is_png and like.bits == 16
+    top = 65535 if deep else 255
+    levels = pixels[0].permute(1, 2, 0).cpu().clamp(0, 1) * top
+    levels = levels.floor() if truncate else levels.round()
+    values = levels.numpy().astype(np.uint16 if deep else np.uint8)
+    if deep:
+        data = encode_deep_png(values, like)
+    else:
+        buffer = io.BytesIO()
+        options = {"quality": 95, "subsampling": 0} if is_jpeg else {"quality": 95} if path.suffix == ".webp" else {}
+        kind = Image.registered_extensions()[path.suffix.lower()]
+        Image.fromarray(values).save(buffer, kind, exif=like.exif, icc_profile=like.icc_profile or None, **options)
+        data = buffer.getvalue()
+    partial = path.with_name(path.name + ".part")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error}).") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def encode_deep_png(values: np.ndarray, like: Photo) -> bytes:
+    """[H,W,3 or 4] uint16, RGB -> PNG, with the colour profile and EXIF data that OpenCV leaves out."""
+    to_bgr = cv2.COLOR_RGB2BGR if values.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    data = bytes(cv2.imencode(".png", cv2.cvtColor(values, to_bgr))[1])
+    chunks = io.BytesIO()
+    if like.icc_profile:
+        PngImagePlugin.putchunk(chunks, b"iCCP", b"ICC Profile\0\0" + zlib.compress(like.icc_profile))
+    if like.exif:
+        PngImagePlugin.putchunk(chunks, b"eXIf", like.exif.removeprefix(b"Exif\0\0"))
+    header_end = len(PNG_SIGNATURE) + 25
+    return data[:header_end] + chunks.getvalue() + data[header_end:]

@@ -1,0 +1,77 @@
+"""The whole job without ComfyUI: the stages in their order."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .align import align, can_be_aligned
+from .composite import Composite, FaceReport, composite
+from .detect import RetinaFace
+from .errors import ImageError
+from .faces import Faces, check_image
+from .model import OnBatch, OSDFaceModel
+
+CANNOT_ALIGN = "its landmarks do not fit a face (is the photo upside down?)"
+
+
+@torch.no_grad()
+def restore_image(
+    image: Tensor,
+    model: OSDFaceModel,
+    detector: RetinaFace | None = None,
+    *,
+    faces: Faces | None = None,
+    background: Tensor | None = None,
+    threshold: float = 0.8,
+    strength: float = 1.0,
+    batch_size: int = 4,
+    seed: int | None = None,
+    on_batch: OnBatch | None = None,
+) -> Composite:
+    """Restore every face in `image` [B,3,H,W], 0..1.
+
+    detector or faces: what finds the faces, or the faces themselves.
+    background: the same images at any other size, to paste into; `image` itself by default.
+    threshold: the lowest detection score to accept.
+    strength: 0..1, a straight mix of the photo and the restored faces.
+    batch_size: faces that go through the networks together.
+    seed: None for the posterior's mode, the same result every time; a number samples the posterior.
+    on_batch: called with (faces done, faces in all); what it raises ends the work.
+    Raises ImageError where the image is not such a batch, or the faces are not of it.
+    """
+    check_image(image)
+    if faces is None:
+        if detector is None:
+            raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
+        faces = detector.detect(image, threshold=threshold)
+    left_out = [FaceReport(face, False, CANNOT_ALIGN) for face in faces if not can_be_aligned(face)]
+    crops = align(image, faces.keep(face for face in faces if can_be_aligned(face)), model.config.crop_size)
+    if len(crops) and strength > 0:
+        prompts = model.encode_prompts(crops, batch_size=batch_size)
+        crops = model.restore(crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
+    return composite(image if background is None else background, crops, strength=strength, left_out=left_out)
+
+
+@torch.no_grad()
+def restore_aligned(image: Tensor, model: OSDFaceModel, *, exact: bool = False, seed: int | None = None) -> Tensor:
+    """Restore one image [1,3,H,W] that is an aligned face already: a crop of the model's size comes back.
+
+    exact: as the authors' program treats it. A square image is brought to the crop size without anti-aliasing, corners
+        on corners; any other is processed at its own size. They sample the posterior: give a seed.
+    Raises ImageError for an image that is not square, unless `exact`.
+    """
+    check_image(image)
+    height, width = image.shape[2:]
+    size = (model.config.crop_size, model.config.crop_size)
+    if height == width and exact:
+        image = F.interpolate(image, size, mode="bilinear", align_corners=True)
+    elif height == width:
+        image = F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+    elif not exact:
+        raise ImageError(
+            f"An aligned face must be square; this image is {width}x{height}. Let its faces be detected instead, or "
+            "process it at its own size as the authors' program does (exact)."
+        )
+    image = image.to(model.vae.device)
+    prompts = model.vre(image)
+    return model.one_step(image, prompts.embeds, timestep=model.config.timestep, seed=seed)
