@@ -1,0 +1,58 @@
+"""Weights: from the built-in starter, a bundle, or the authors' files, to one OSDFaceModel."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import WeightsNotFoundError
+from ..model import ModelConfig, OSDFaceModel
+from .authors import authors_paths, load_authors_files
+from .bundle import load_bundle, save_bundle
+from .sd21 import base_files
+from .starter import load_starter
+
+__all__ = ["convert", "load_authors_files", "load_bundle", "load_model", "load_starter", "save_bundle"]
+
+
+def load_model(
+    weights: str | Path | None = None,
+    base: str | Path | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> OSDFaceModel:
+    """The model in `weights`, ready on `device`.
+
+    weights: a bundle, or the folder with the authors' files (which needs `base`), or None for the built-in starter.
+    base: SD 2.1-base, as a diffusers folder or a single file.
+    dtype: of the UNet and VAE; None computes in float32 on a CPU and in the stored precision elsewhere.
+    Raises a WeightsError that says what is wrong with which file.
+    """
+    if weights is None:
+        model = load_starter()
+    elif Path(weights).is_dir():
+        model = load_authors_files(weights, require_base(weights, base))
+    else:
+        model = load_bundle(weights)
+    if dtype is None and torch.device(device).type == "cpu":
+        dtype = torch.float32
+    for network in (model.unet, model.vae):
+        nn.Module.to(network, dtype=dtype)
+    return model.to(device)
+
+
+def convert(
+    folder: str | Path, base: str | Path | None, output: str | Path, *, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write the authors' files and SD 2.1-base as one bundle. Raises a WeightsError as `load_model` does."""
+    base = require_base(folder, base)
+    model = load_authors_files(folder, base)
+    save_bundle(model, output, dtype=dtype, sources=[*authors_paths(folder, ModelConfig()), *base_files(base)])
+
+
+def require_base(folder: str | Path, base: str | Path | None) -> str | Path:
+    if base is None:
+        advice = "Name SD 2.1-base too (--base): a diffusers folder or a single-file checkpoint."
+        raise WeightsNotFoundError(folder, "the authors' files change SD 2.1-base and do not contain it.", advice)
+    return base

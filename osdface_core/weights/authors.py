@@ -1,0 +1,117 @@
+"""The authors' files: a Lightning checkpoint, a prompt MLP and a LoRA over SD 2.1-base, made into one model."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..errors import KeysError, ShapeError, WeightsNotFoundError
+from ..model import ModelConfig, OSDFaceModel
+from ..vre import VREConfig
+from .files import Tensors, fill, read_tensors
+from .lora import merge_lora
+from .sd21 import read_base
+
+VRE_FILE = "associate_2.ckpt"
+PROMPT_FILE = "embedding_change_weights.pth"
+LORA_FILE = "pytorch_lora_weights.safetensors"
+
+WHERE_TO_GET = "https://github.com/jkwang28/OSDFace (its README links them)"
+
+VRE_PREFIX = "vqvae_LQ."
+UNUSED_PREFIXES = ("decoder", "post_quant_conv")
+"""Parts of the low-quality autoencoder that inference does without."""
+
+RENAMES = (
+    (r"^encoder\.down\.(\d+)\.block\.(\d+)", r"encoder.encoder.down_blocks.\1.resnets.\2"),
+    (r"^encoder\.down\.(\d+)\.attn\.(\d+)", r"encoder.encoder.down_blocks.\1.attentions.\2"),
+    (r"^encoder\.down\.(\d+)\.downsample", r"encoder.encoder.down_blocks.\1.downsamplers.0"),
+    (r"^encoder\.mid\.block_1", "encoder.encoder.mid_block.resnets.0"),
+    (r"^encoder\.mid\.block_2", "encoder.encoder.mid_block.resnets.1"),
+    (r"^encoder\.mid\.attn_1", "encoder.encoder.mid_block.attentions.0"),
+    (r"^encoder\.norm_out", "encoder.encoder.conv_norm_out"),
+    (r"^encoder\.conv_", "encoder.encoder.conv_"),
+    (r"^quant_conv", "encoder.quant_conv"),
+    (r"^quantize\.embedding\.weight$", "quantizer.embedding"),
+    (r"\.nin_shortcut\.", ".conv_shortcut."),
+    (r"(attentions\.\d+)\.norm1\.", r"\1.group_norm."),
+    (r"(attentions\.\d+)\.([qkv])\.", r"\1.to_\2."),
+    (r"(attentions\.\d+)\.proj_out\.", r"\1.to_out.0."),
+)
+"""The VQGAN family's names for the encoder, and ours (diffusers')."""
+
+UNUSED_NORM = re.compile(r"attn(_1|\.\d+)\.norm2\.")
+"""In the checkpoint, but no part of the computation."""
+
+
+def load_authors_files(folder: str | Path, base: str | Path, config: ModelConfig | None = None) -> OSDFaceModel:
+    """OSDFace from a folder with the authors' three files and SD 2.1-base (diffusers folder or single file).
+
+    config: sizes, where they cannot be read off the files (a single-file base) and the prompt's kind; OSDFace's own by
+    default. A "concatenated" prompt needs no prompt MLP, and its file is not read.
+    Raises a WeightsError that names the file, the tensor, what was expected and what to do.
+    """
+    config = config or ModelConfig()
+    vre_path, lora_path, prompt_path = authors_paths(folder, config)
+    vre_tensors = read_vre(vre_path)
+    config = replace(config, vre=sizes_of(vre_tensors, config.vre, vre_path))
+    config, unet, vae = read_base(base, config)
+    with torch.device("meta"):
+        model = OSDFaceModel(config)
+    fill(model.vre.encoder, part(vre_tensors, "encoder."), vre_path)
+    fill(model.vre.quantizer, part(vre_tensors, "quantizer."), vre_path)
+    if model.vre.projector is not None:
+        fill(model.vre.projector, read_prompt_mlp(prompt_path), prompt_path)
+    fill(model.unet, merge_lora(unet, read_tensors(lora_path)[0], lora_path), base)
+    fill(model.vae, vae, base)
+    return model
+
+
+def authors_paths(folder: str | Path, config: ModelConfig) -> tuple[Path, Path, Path]:
+    """Where the VRE, the LoRA and the prompt MLP are. Raises WeightsNotFoundError where one that is needed is not."""
+    paths = Path(folder) / VRE_FILE, Path(folder) / LORA_FILE, Path(folder) / PROMPT_FILE
+    needed = paths if config.vre.prompt_kind == "projected" else paths[:2]
+    for path in needed:
+        if not path.is_file():
+            advice = f"The folder must hold {VRE_FILE}, {PROMPT_FILE} and {LORA_FILE}, from {WHERE_TO_GET}."
+            raise WeightsNotFoundError(path, "this file of the authors is missing.", advice)
+    return paths
+
+
+def read_vre(path: Path) -> Tensors:
+    """The low-quality encoder and dictionary, under our names. Everything else in the checkpoint is left unread."""
+    own = part(read_tensors(path)[0], VRE_PREFIX)
+    if not own:
+        raise KeysError(path, f"no tensor of it starts with {VRE_PREFIX!r}.", f"Is it OSDFace's {VRE_FILE}?")
+    tensors = {}
+    for key, tensor in own.items():
+        if key.startswith(UNUSED_PREFIXES) or UNUSED_NORM.search(key):
+            continue
+        for pattern, ours in RENAMES:
+            key = re.sub(pattern, ours, key)
+        is_attention = ".attentions." in key and tensor.ndim == 4
+        tensors[key] = tensor[:, :, 0, 0] if is_attention else tensor
+    return tensors
+
+
+def sizes_of(tensors: Tensors, config: VREConfig, path: Path) -> VREConfig:
+    """The embedder's sizes, as its own tensors have them."""
+    try:
+        base = tensors["encoder.encoder.conv_in.weight"].shape[0]
+        codes, code_channels = tensors["quantizer.embedding"].shape
+    except KeyError as error:
+        raise KeysError(path, f"{error} is missing.", f"Is it OSDFace's {VRE_FILE}?", key=error.args[0]) from error
+    except ValueError as error:
+        raise ShapeError(path, "the dictionary is not a table.", f"Is it OSDFace's {VRE_FILE}?") from error
+    return replace(config, base_channels=base, codes=codes, code_channels=code_channels)
+
+
+def read_prompt_mlp(path: Path) -> Tensors:
+    """The prompt MLP; its convolutions of kernel 1 become linear layers."""
+    return {key: tensor[..., 0] if tensor.ndim == 3 else tensor for key, tensor in read_tensors(path)[0].items()}
+
+
+def part(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors under `prefix`, without it."""
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,144 @@
+"""Read tensors from a weights file without running anything that is in it."""
+
+import hashlib
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from ..errors import (
+    KeysError,
+    NotACheckpointError,
+    ShapeError,
+    TruncatedFileError,
+    UnsafeFileError,
+    WeightsNotFoundError,
+)
+
+Tensors = dict[str, Tensor]
+
+INERT_PACKAGES = ("pytorch_lightning", "lightning", "lightning_fabric", "omegaconf", "numpy")
+"""Packages whose objects training frameworks leave in a checkpoint. They are read as empty placeholders."""
+
+AGAIN = "Download or copy it again."
+DISTRUST = "Weights need no code: do not use this file, and get one from a source you trust."
+
+
+def read_tensors(path: str | Path) -> tuple[Tensors, dict[str, str]]:
+    """The tensors of a .safetensors file or of a PyTorch checkpoint, and the metadata of the former.
+
+    Tensors are memory-mapped where the format allows it: what is not used is never read. A checkpoint's `state_dict`
+    is taken where it has one. Raises a WeightsError that says what is wrong with the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsNotFoundError(path, "there is no such file.", "Check the path.")
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:] == b"{" and not start.startswith((b"PK", b"\x80")):
+        return read_safetensors(path)
+    if start.startswith((b"PK", b"\x80")):
+        return read_pickle(path), {}
+    if not start:
+        raise TruncatedFileError(path, "the file is empty.", AGAIN)
+    raise NotACheckpointError(
+        path,
+        f"this is not a weights file (it starts with {start!r}).",
+        "Expected .safetensors, .ckpt or .pth; a web page saved under that name is a common cause.",
+    )
+
+
+def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
+    with path.open("rb") as file:
+        header_end = 8 + int.from_bytes(file.read(8), "little")
+    try:
+        if header_end > path.stat().st_size:
+            raise SafetensorError("incomplete header")
+        with safe_open(path, framework="pt") as file:
+            keys = file.keys()
+            return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
+    except SafetensorError as error:
+        if "incomplete" in str(error):
+            raise TruncatedFileError(path, f"the file ends too early ({error}).", AGAIN) from error
+        raise NotACheckpointError(path, f"this is not a sound safetensors file ({error}).", AGAIN) from error
+
+
+class Inert:
+    """Stands in for an object of a training framework: takes whatever it is given and does nothing with it."""
+
+    def __init__(self, *args: object, **kwargs: object):
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def read_pickle(path: Path) -> Tensors:
+    """A PyTorch checkpoint, always with `weights_only=True`; other classes become placeholders or are refused."""
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            if not any(name.endswith("data.pkl") for name in archive.namelist()):
+                raise NotACheckpointError(path, "this archive holds no weights.", "Expected a PyTorch checkpoint.")
+    elif path.open("rb").read(2) == b"PK":
+        raise TruncatedFileError(path, "the archive ends too early.", AGAIN)
+    try:
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
+        refused = [name for name in foreign if name.split(".")[0] not in INERT_PACKAGES]
+        if refused:
+            raise UnsafeFileError(path, f"reading it would run {', '.join(sorted(refused))}.", DISTRUST)
+        with torch.serialization.safe_globals([(Inert, name) for name in foreign]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        foreign_name = re.search(r"GLOBAL (\S+)", str(error))
+        if foreign_name:
+            raise UnsafeFileError(path, f"reading it would run {foreign_name[1]}.", DISTRUST) from error
+        raise NotACheckpointError(path, "this is not a sound PyTorch checkpoint.", AGAIN) from error
+    except (EOFError, IndexError, RuntimeError, OSError, KeyError, ValueError) as error:
+        raise TruncatedFileError(path, f"the file is damaged or ends too early ({error}).", AGAIN) from error
+    if isinstance(content, Mapping):
+        content = content.get("state_dict", content)
+    if not isinstance(content, Mapping):
+        raise NotACheckpointError(path, f"it holds a {type(content).__name__}.", "Expected a table of tensors.")
+    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise NotACheckpointError(path, "there are no tensors in it.", "Expected a table of tensors.")
+    return tensors
+
+
+def fill(module: nn.Module, tensors: Tensors, path: str | Path) -> None:
+    """Put `tensors` into `module` (built on the meta device) without copying them; keys and shapes must be exact."""
+    expected = module.state_dict()
+    missing = sorted(expected.keys() - tensors.keys())
+    unexpected = sorted(tensors.keys() - expected.keys())
+    if missing or unexpected:
+        problem = "; ".join(
+            f"{len(keys)} tensor(s) {what}: {', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}"
+            for what, keys in (("missing", missing), ("not expected", unexpected))
+            if keys
+        )
+        raise KeysError(path, problem + ".", "Is it the file it should be?", key=(missing or unexpected)[0])
+    for key, tensor in expected.items():
+        if tensors[key].shape != tensor.shape:
+            raise ShapeError(
+                path,
+                f"{key} is {list(tensors[key].shape)}, expected {list(tensor.shape)}.",
+                "This file belongs to a model of another size.",
+                key=key,
+            )
+    module.load_state_dict(tensors, assign=True)
+    module.requires_grad_(False)
+
+
+def sha256(path: str | Path) -> str:
+    """The hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

