@@ -1,7 +1,7 @@
 """OSDFace: one-step diffusion face restoration (arXiv 2411.17163), from photos to restored photos."""
 
-from .align import align
-from .composite import Composite, FaceReport, composite
+from .align import align_faces
+from .composite import Composite, FaceReport, paste_faces
 from .detect import RetinaFace, load_detector
 from .errors import ImageError, OSDFaceError, WeightsError
 from .faces import Face, FaceCrops, Faces
@@ -26,10 +26,10 @@ __all__ = [
     "RetinaFace",
     "VREConfig",
     "WeightsError",
-    "align",
-    "composite",
+    "align_faces",
     "load_detector",
     "load_model",
+    "paste_faces",
     "read_photo",
     "restore_aligned",
     "restore_image",

@@ -49,7 +49,7 @@ def can_be_aligned(face: Face) -> bool:
     return 0.7 < 512 / scale / max(face.width, face.height, 1e-9) < 3.5
 
 
-def align(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
+def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
     """Cut an aligned crop of every face out of `image` [B,3,H,W].
 
     What lies outside the photo is filled with its mirror image, so that no grey border bleeds into the face.

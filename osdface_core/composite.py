@@ -78,7 +78,7 @@ class Composite:
         return cls(tensor_from_json(data["image"]), tensor_from_json(data["mask"]), report)
 
 
-def composite(
+def paste_faces(
     image: Tensor,
     crops: FaceCrops,
     *,

@@ -98,7 +98,7 @@ class OSDFaceModel(nn.Module):
             for batch in batches(len(crops), batch_size, on_batch)
         ]
         if not parts:
-            parts = [self.vre.prompt(self.vre.quantizer.embedding[None, :0])]
+            parts = [self.vre.prompt(self.vre.quantizer.embedding[:0, None])]
         names = ("embeds", "token_ids", "positions")
         return Prompts(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 

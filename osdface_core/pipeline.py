@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .align import align, can_be_aligned
-from .composite import Composite, FaceReport, composite
+from .align import align_faces, can_be_aligned
+from .composite import Composite, FaceReport, paste_faces
 from .detect import RetinaFace
 from .errors import ImageError
 from .faces import Faces, check_image
@@ -45,11 +45,11 @@ def restore_image(
             raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
         faces = detector.detect(image, threshold=threshold)
     left_out = [FaceReport(face, False, CANNOT_ALIGN) for face in faces if not can_be_aligned(face)]
-    crops = align(image, faces.keep(face for face in faces if can_be_aligned(face)), model.config.crop_size)
+    crops = align_faces(image, faces.keep(face for face in faces if can_be_aligned(face)), model.config.crop_size)
     if len(crops) and strength > 0:
         prompts = model.encode_prompts(crops, batch_size=batch_size)
         crops = model.restore(crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
-    return composite(image if background is None else background, crops, strength=strength, left_out=left_out)
+    return paste_faces(image if background is None else background, crops, strength=strength, left_out=left_out)
 
 
 @torch.no_grad()

@@ -1,14 +1,19 @@
 """What several tests share: the shared data where it is, and small models made from the real classes."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from parity import recipe
+from safetensors.torch import save_file
 
 import osdface_core
-from osdface_core import OSDFaceModel, RetinaFace
+from osdface_core import Face, OSDFaceModel, RetinaFace
+from osdface_core.align import FFHQ_TEMPLATE_512
+from osdface_core.weights import load_authors_files
+from osdface_core.weights.files import read_tensors
 
 ROOT = Path(__file__).parent.parent
 torch.set_num_threads(2)
@@ -44,3 +49,48 @@ def detector(shared: Path) -> RetinaFace:
 @pytest.fixture
 def astronaut() -> osdface_core.Photo:
     return osdface_core.read_photo(ROOT / "examples" / "astronaut.png")
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_weights: Path) -> OSDFaceModel:
+    """A small model of OSDFace's own structure, with pseudo-random weights that react to their input."""
+    return osdface_core.load_model(tiny_weights / "ckpt", tiny_weights / "sd21base")
+
+
+def face_at(x: float, y: float, size: float, *, frame: int = 0, index: int = 0, angle: float = 0.0) -> Face:
+    """A face whose crop is a square of `size` pixels around (x, y), turned by `angle` degrees."""
+    turn = torch.tensor(angle).deg2rad()
+    rotation = torch.tensor([[turn.cos(), -turn.sin()], [turn.sin(), turn.cos()]], dtype=torch.float64)
+    template = (torch.from_numpy(FFHQ_TEMPLATE_512) - 255.5) / 512 * size
+    landmarks = tuple((x + float(dx), y + float(dy)) for dx, dy in template @ rotation.T)
+    half = size / 2.9
+    return Face(frame, index, (x - half, y - half, x + half, y + half), 0.99, landmarks)
+
+
+@pytest.fixture
+def files(tiny_weights: Path, tmp_path: Path) -> Path:
+    """A copy of the authors' files and base to spoil: ckpt/ and sd21base/."""
+    for name in ("ckpt", "sd21base"):
+        shutil.copytree(tiny_weights / name, tmp_path / name, copy_function=os.link)
+    return tmp_path
+
+
+def same_weights(a: OSDFaceModel, b: OSDFaceModel) -> bool:
+    ours, theirs = a.state_dict(), b.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def change(path: Path, edit) -> None:
+    """Rewrite a weights file after `edit` has changed its table of tensors."""
+    tensors = read_tensors(path)[0]
+    tensors = {key: value.clone() for key, value in tensors.items()}
+    edit(tensors)
+    path.unlink()
+    if path.suffix == ".safetensors":
+        save_file(tensors, path)
+    else:
+        torch.save({"state_dict": tensors} if path.suffix == ".ckpt" else tensors, path)
+
+
+def load(files: Path) -> OSDFaceModel:
+    return load_authors_files(files / "ckpt", files / "sd21base")

@@ -1,0 +1,211 @@
+"""The `osdface` command, as a person uses it."""
+
+import json
+import logging
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from parity.harness import HERE, LIMITS, STRIDE
+from PIL import Image
+from safetensors.torch import load_file
+
+from osdface_core import Faces
+from osdface_core.cli import main
+
+PHOTO, FACES = ROOT / "examples" / "astronaut.png", ROOT / "examples" / "astronaut.json"
+
+
+@pytest.fixture(autouse=True)
+def messages(caplog):
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+@pytest.fixture
+def detector_file(shared):
+    return str(shared / "weights" / "detection_mobilenet0.25_Final.pth")
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_a_photo_goes_in_and_a_restored_photo_comes_out(tmp_path, messages):
+    assert run("restore", PHOTO, "-o", tmp_path / "out", "--faces", FACES, "--report") == 0
+    before, after = np.array(Image.open(PHOTO)), np.array(Image.open(tmp_path / "out" / "astronaut.png"))
+    report = json.loads((tmp_path / "out" / "astronaut.json").read_text())
+    assert before.shape == after.shape
+    changed = (before != after).any(2)
+    left, top, right, bottom = report["faces"][0]["box"]
+    assert changed[int(top) : int(bottom), int(left) : int(right)].mean() > 0.95
+    assert not changed[300:].any()
+    assert report["faces"][0]["restored"]
+    assert report["summary"] == "frame 0: 1 of 1 face(s) restored"
+    assert "untrained" in messages.text
+    assert "1 of 1 face(s) restored" in messages.text
+
+
+def test_every_shared_photo_runs_through(shared, tmp_path, detector_file):
+    """The main job on real photos with real detection."""
+    folders = [shared / "images", shared / "images" / "derived"]
+    assert run("restore", *folders, "-o", tmp_path, "--detector", detector_file, "--report") == 0
+    photos = [path for folder in folders for path in folder.iterdir() if path.is_file()]
+    restored = {}
+    for photo in photos:
+        out = Image.open(tmp_path / photo.name)
+        assert out.size == Image.open(photo).size
+        report = json.loads((tmp_path / photo.name).with_suffix(".json").read_text())
+        restored[photo.name] = sum(face["restored"] for face in report["faces"])
+    assert len(photos) == 17
+    assert restored.pop("group_solvay1927.jpg") == 29
+    assert restored.pop("noface_rocket.jpg") == 0
+    assert restored.pop("portrait_wh_rot180.jpg") == 0
+    assert set(restored.values()) == {1}
+
+
+def test_nothing_is_overwritten_without_force(tmp_path, messages):
+    target = tmp_path / "new.png"
+    target.write_bytes(b"precious")
+    assert run("restore", PHOTO, "-o", target, "--faces", FACES) == 1
+    assert target.read_bytes() == b"precious"
+    assert "--force" in messages.text
+    assert run("restore", PHOTO, "-o", target, "--faces", FACES, "--force") == 0
+    assert Image.open(target).size == (512, 512)
+
+
+def test_not_even_the_report(tmp_path):
+    (tmp_path / "new.json").write_text("precious")
+    assert run("restore", PHOTO, "-o", tmp_path / "new.png", "--faces", FACES, "--report") == 1
+    assert (tmp_path / "new.json").read_text() == "precious"
+    assert not (tmp_path / "new.png").exists()
+
+
+def test_a_bad_file_is_reported_and_the_rest_is_done(tmp_path, messages):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(PHOTO, photos / "a.png")
+    (photos / "b.png").write_bytes(PHOTO.read_bytes()[:5000])
+    shutil.copy(PHOTO, photos / "c.png")
+    (photos / "notes.txt").write_text("not a photo")
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for name in "abc":
+        shutil.copy(FACES, faces / f"{name}.json")
+    assert run("restore", photos, "-o", tmp_path / "out", "--faces", faces) == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert "b.png" in messages.text
+    assert "1 of 3 photo(s) failed, the rest is done" in messages.text
+
+
+def test_detect_writes_the_faces_and_restore_takes_them(shared, tmp_path, detector_file):
+    photo = shared / "images" / "small_wh_240p.jpg"
+    assert run("detect", photo, "--json", tmp_path / "faces.json", "--detector", detector_file) == 0
+    faces = Faces.from_json(json.loads((tmp_path / "faces.json").read_text()))
+    assert len(faces) == 1
+    assert run("detect", photo, "--json", tmp_path / "faces.json", "--detector", detector_file) == 1
+    assert run("restore", photo, "-o", tmp_path / "a.png", "--faces", tmp_path / "faces.json") == 0
+    assert run("restore", photo, "-o", tmp_path / "b.png", "--detector", detector_file) == 0
+    assert (np.array(Image.open(tmp_path / "a.png")) == np.array(Image.open(tmp_path / "b.png"))).all()
+
+
+def test_faces_of_another_photo_are_an_error(tmp_path, messages):
+    Image.new("RGB", (100, 100)).save(tmp_path / "small.png")
+    assert run("restore", tmp_path / "small.png", "-o", tmp_path / "out", "--faces", FACES) == 1
+    assert "Detect the faces again" in messages.text
+
+
+def test_orientation_alpha_and_16_bits_survive_the_command(tmp_path):
+    values = (np.array(Image.open(PHOTO)).astype(np.uint16)) * 257
+    alpha = np.full((512, 512, 1), 30000, np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), np.concatenate([values[..., ::-1], alpha], 2))
+    assert run("restore", tmp_path / "deep.png", "-o", tmp_path / "out", "--faces", FACES) == 0
+    deep = cv2.imread(str(tmp_path / "out" / "deep.png"), cv2.IMREAD_UNCHANGED)
+    assert deep.dtype == np.uint16
+    assert (deep[..., 3] == 30000).all()
+    assert (deep[300:, :, 2::-1] == values[300:]).all()
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(PHOTO).rotate(90, expand=True).save(tmp_path / "turned.png", exif=exif)
+    assert run("restore", tmp_path / "turned.png", "-o", tmp_path / "out", "--faces", FACES) == 0
+    turned = np.array(Image.open(tmp_path / "out" / "turned.png"))
+    assert (turned[300:] == np.array(Image.open(PHOTO))[300:]).all()
+
+
+def test_an_enlarged_photo(tmp_path):
+    assert run("restore", PHOTO, "-o", tmp_path / "large.jpg", "--faces", FACES, "--upscale", "1.5") == 0
+    assert Image.open(tmp_path / "large.jpg").size == (768, 768)
+
+
+def test_exact_is_the_authors_program_from_their_files_and_from_a_bundle(tiny_weights, tmp_path):
+    """The recorded 8-bit file, through `weights convert` and `restore --exact`."""
+    base, bundle = tiny_weights / "sd21base", tmp_path / "bundle.safetensors"
+    assert run("weights", "convert", tiny_weights / "ckpt", "--base", base, "-o", bundle) == 0
+    recorded = load_file(HERE / "figures.safetensors")["s300.png"].int()
+    sources = (["--weights", bundle], ["--weights", tiny_weights / "ckpt", "--base", base])
+    for number, source in enumerate(sources):
+        out = tmp_path / f"{number}.png"
+        assert run("restore", HERE / "inputs" / "sq_300.png", "-o", out, "--exact", *source) == 0
+        ours = torch.from_numpy(np.array(Image.open(out))).flatten()[::STRIDE].int()
+        gap = (ours - recorded).abs()
+        assert gap.max() <= 1
+        assert (gap > 0).float().mean() <= LIMITS["png"]
+    assert (np.array(Image.open(tmp_path / "0.png")) == np.array(Image.open(tmp_path / "1.png"))).all()
+
+
+def test_an_aligned_face_needs_no_detector(tmp_path, messages):
+    Image.open(PHOTO).crop((130, 30, 310, 210)).save(tmp_path / "face.png")
+    Image.open(PHOTO).crop((130, 30, 310, 200)).save(tmp_path / "wide.png")
+    assert run("restore", tmp_path / "face.png", "-o", tmp_path / "out", "--aligned") == 0
+    assert Image.open(tmp_path / "out" / "face.png").size == (256, 256)
+    assert run("restore", tmp_path / "wide.png", "-o", tmp_path / "out", "--aligned") == 1
+    assert "must be square" in messages.text
+
+
+def test_weights_that_are_wrong_end_the_command_with_a_message(tmp_path, messages):
+    assert run("restore", PHOTO, "-o", tmp_path, "--faces", FACES, "--weights", tmp_path / "none.safetensors") == 1
+    assert "none.safetensors: there is no such file" in messages.text
+    assert run("restore", PHOTO, "-o", tmp_path, "--faces", FACES, "--weights", tmp_path) == 1
+    assert "--base" in messages.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strength", "2"], "between 0 and 1"),
+        (["--upscale", "0.5"], "1 or more"),
+        (["--batch-size", "0"], "1 or more"),
+        (["--aligned", "--upscale", "2"], "leave them out with --aligned"),
+        (["--faces", "nowhere.json"], "faces cannot be read"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(tmp_path, messages, options, message):
+    assert run("restore", PHOTO, "-o", tmp_path, *options) == 1
+    assert message in messages.text
+
+
+def test_an_empty_folder_and_a_single_target_for_many_are_named(tmp_path, messages):
+    assert run("restore", tmp_path, "-o", tmp_path) == 1
+    assert "There are no photos" in messages.text
+    assert run("restore", PHOTO, PHOTO, "-o", tmp_path / "one.png") == 1
+    assert "Name a folder" in messages.text
+
+
+def test_wrong_usage_exits_with_2():
+    with pytest.raises(SystemExit) as caught:
+        run("restore")
+    assert caught.value.code == 2
+
+
+def test_an_interrupt_leaves_whole_files_and_says_so(tmp_path, monkeypatch, messages):
+    def interrupt(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("osdface_core.cli.restore_image", interrupt)
+    assert run("restore", PHOTO, "-o", tmp_path, "--faces", FACES) == 130
+    assert list(tmp_path.iterdir()) == []
+    assert "interrupted" in messages.text

@@ -1,0 +1,286 @@
+"""Pasting back: facexlib's result where it is right, and the better one where it is not."""
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import face_at
+from test_align import UNPASTED, facexlib_case
+
+from osdface_core import Composite, FaceCrops, FaceReport, Faces, ImageError, align_faces, paste_faces
+from osdface_core.align import warp
+
+
+def recorded_crops(shared, name):
+    """facexlib's own crops and matrices, the background it pasted them into, and what came out (0..255)."""
+    image, faces, case = facexlib_case(shared, name)
+    matrices = np.array([face["affine"] for face in case["faces"]])
+    source = (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    crops = [cv2.warpAffine(source, matrix, (512, 512), borderValue=(132, 133, 135)) for matrix in matrices]
+    to_crop = torch.from_numpy(matrices.copy())
+    scale = case["upscale"]
+    if scale > 1:
+        # facexlib shifts by half an enlarged pixel too much; shift its crops along, to compare all the rest
+        to_crop[:, :, 2] -= to_crop[:, :, :2].sum(-1) * 0.5 / scale
+    size = (source.shape[1] * scale, source.shape[0] * scale)
+    background = cv2.resize(source, size, interpolation=cv2.INTER_LANCZOS4)
+    pasted = cv2.imread(str(shared / "golden" / "helper" / f"{name}_pasted.png"))[:, :, ::-1].astype(int)
+    return FaceCrops(to_tensor(np.stack(crops)), faces, to_crop), to_tensor(background[None]), pasted
+
+
+def to_tensor(values):
+    return torch.from_numpy(values).permute(0, 3, 1, 2).float() / 255
+
+
+def to_levels(image):
+    return (image[0].permute(1, 2, 0).numpy() * 255).clip(0, 255).astype(int)
+
+
+@pytest.mark.parametrize("name", [*UNPASTED, "old_autochrome_shaw1908_x2"])
+def test_inside_a_single_face_it_is_facexlibs_paste(shared, name):
+    crops, background, pasted = recorded_crops(shared, name)
+    result = paste_faces(background, crops, antialias=False)
+    ours, inside = to_levels(result.image), result.mask[0].numpy() > 0.99
+    if name.startswith("group"):
+        # Where faces are close theirs is the last one and its dark seam, ours a mix. Only these rows are recorded.
+        reach = [F.max_pool2d(paste_faces(background, one(crops, n)).mask, 15, 1, 7)[0] > 0 for n in range(len(crops))]
+        inside &= (sum(mask.int() for mask in reach) == 1).numpy()
+        ours, inside = ours[320:640], inside[320:640]
+    assert inside.sum() > 10_000
+    assert np.abs(ours - pasted)[inside].max() <= 3
+
+
+def one(crops, n):
+    return FaceCrops(crops.images[n : n + 1], crops.faces.keep([crops.faces.faces[n]]), crops.to_crop[n : n + 1])
+
+
+def test_a_whole_paste_is_facexlibs_where_the_face_lies_within_the_photo(shared):
+    crops, background, pasted = recorded_crops(shared, "derived__portrait_wh_rot20_x1")
+    assert np.abs(to_levels(paste_faces(background, crops, antialias=False).image) - pasted).max() <= 3
+
+
+def test_small_faces_get_no_dark_seam(shared):
+    """facexlib's blur reaches beyond its eroded crop, so that even unchanged crops darken a bright wall around them."""
+    crops, background, pasted = recorded_crops(shared, "group_solvay1927_x1")
+    wall = (slice(436, 441), slice(322, 352))
+    before = to_levels(background)[wall]
+    theirs = pasted[436 - 320 : 441 - 320, 322:352]
+    ours = to_levels(paste_faces(background, crops).image)[wall]
+    assert (before - theirs).max() >= 15
+    assert np.abs(before - ours).max() <= 2
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_an_enlarged_background_lines_up_to_a_fiftieth_of_a_pixel(scale):
+    """A ramp shows where the crop lands: a shift by half a pixel, as facexlib's, would be 25 times the limit."""
+    height, width = 160, 200
+    ramp = torch.arange(width).float().div(width).expand(1, 3, height, width)
+    faces = Faces((face_at(101.3, 83.1, 90, angle=12),), 1, height, width)
+    x = (torch.arange(width * scale).float() + 0.5) / scale - 0.5
+    enlarged = (x / width).expand(1, 3, height * scale, width * scale)
+    result = paste_faces(enlarged, align_faces(ramp, faces))
+    assert result.mask.max() == 1
+    shift = (result.image - enlarged).abs().max() * width * scale
+    assert shift < 0.02
+
+
+def test_the_mask_turns_with_the_face():
+    """The same share of the face is pasted at any angle; facexlib erodes a turned face's mask from its corners."""
+    image = torch.zeros(1, 3, 400, 400)
+    areas = []
+    for angle in (0, 20, 45):
+        faces = Faces((face_at(200, 200, 200, angle=angle),), 1, 400, 400)
+        areas.append(paste_faces(image, align_faces(image, faces)).mask.sum().item())
+    assert max(areas) / min(areas) < 1.001
+
+
+def test_the_mask_moves_smoothly_with_the_face():
+    image = torch.zeros(1, 3, 200, 200)
+    masks = []
+    for step in range(5):
+        faces = Faces((face_at(100 + step / 10, 100, 80 + step / 10),), 1, 200, 200)
+        masks.append(paste_faces(image, align_faces(image, faces)).mask)
+    assert max((a - b).abs().max() for a, b in pairwise(masks)) < 0.05
+
+
+def some_faces(height=120, width=160, frames=1):
+    faces = (
+        face_at(50, 50, 60, index=0),
+        face_at(80, 60, 60, index=1, angle=15),
+        face_at(70, 85, 50, index=2),
+        face_at(140, 30, 30, index=3, angle=-20),
+    )
+    return Faces(faces, frames, height, width)
+
+
+def restored(image, faces, size=64):
+    """Crops as a restorer might return them: other pixels at the same places."""
+    crops = align_faces(image, faces, size)
+    generator = torch.Generator().manual_seed(1)
+    return FaceCrops(torch.rand(crops.images.shape, generator=generator), faces, crops.to_crop)
+
+
+def test_pixels_the_mask_does_not_reach_are_bit_identical():
+    image = torch.rand(1, 3, 120, 160) * 3 - 1
+    result = paste_faces(image, restored(image, some_faces()))
+    outside = result.mask[0] == 0
+    assert outside.float().mean() > 0.3
+    assert torch.equal(result.image[0][:, outside], image[0][:, outside])
+    assert (result.image[0][:, result.mask[0] == 1] != image[0][:, result.mask[0] == 1]).all()
+
+
+def test_overlapping_faces_composite_independently_of_order():
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    expected = paste_faces(image, crops)
+    for order in ([3, 2, 1, 0], [1, 3, 0, 2]):
+        shuffled = FaceCrops(
+            crops.images[order], crops.faces.keep(crops.faces.faces[n] for n in order), crops.to_crop[order]
+        )
+        result = paste_faces(image, shuffled)
+        assert torch.equal(result.image, expected.image)
+        assert torch.equal(result.mask, expected.mask)
+        assert result.report == expected.report
+
+
+def test_groups_of_faces_do_not_disturb_each_other():
+    """All faces at once equal the overlapping three and the single one pasted one after the other."""
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    three = FaceCrops(crops.images[:3], crops.faces.keep(crops.faces.faces[:3]), crops.to_crop[:3])
+    step = paste_faces(image, three)
+    single = paste_faces(step.image, one(crops, 3))
+    together = paste_faces(image, crops)
+    assert torch.equal(together.image, single.image)
+    assert torch.equal(together.mask, step.mask + single.mask)
+
+
+def test_no_face_gives_the_same_tensor_and_says_so():
+    image = torch.rand(2, 3, 40, 50)
+    result = paste_faces(image, align_faces(image, Faces((), 2, 40, 50), 64))
+    assert result.image is image
+    assert not result.mask.any()
+    assert result.report == ()
+    assert result.summary() == "frame 0: no face found, returned unchanged\nframe 1: no face found, returned unchanged"
+
+
+def test_strength_0_gives_the_same_tensor_and_says_why():
+    image = torch.rand(1, 3, 120, 160)
+    result = paste_faces(image, restored(image, some_faces()), strength=0)
+    assert result.image is image
+    assert not result.mask.any()
+    assert all(not entry.restored and entry.reason == "strength is 0" for entry in result.report)
+
+
+def test_strength_is_a_straight_mix():
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    whole, half = paste_faces(image, crops), paste_faces(image, crops, strength=0.5)
+    assert torch.allclose(half.image, torch.lerp(image, whole.image, 0.5), atol=1e-6)
+    assert torch.equal(half.mask, whole.mask / 2)
+
+
+def test_a_mask_of_zeros_gives_the_input_and_one_of_ones_changes_nothing():
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    nothing = paste_faces(image, crops, mask=torch.zeros(1, 120, 160))
+    assert torch.equal(nothing.image, image)
+    assert not nothing.mask.any()
+    everything = paste_faces(image, crops, mask=torch.ones(1, 120, 160))
+    assert torch.equal(everything.image, paste_faces(image, crops).image)
+
+
+def test_a_mask_keeps_what_it_leaves_out():
+    image = torch.rand(1, 3, 120, 160)
+    mask = torch.zeros(1, 120, 160)
+    mask[:, :, :60] = 1
+    result = paste_faces(image, restored(image, some_faces()), mask=mask)
+    assert torch.equal(result.image[..., 60:], image[..., 60:])
+    assert not torch.equal(result.image[..., :60], image[..., :60])
+    with pytest.raises(ImageError, match="mask must be"):
+        paste_faces(image, restored(image, some_faces()), mask=torch.zeros(1, 10, 10))
+
+
+def test_faces_that_were_left_out_are_reported_in_order():
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    left_out = FaceReport(crops.faces.faces[0], False, "not selected")
+    kept = FaceCrops(crops.images[1:], crops.faces.keep(crops.faces.faces[1:]), crops.to_crop[1:])
+    result = paste_faces(image, kept, left_out=[left_out])
+    assert [entry.face.index for entry in result.report] == [0, 1, 2, 3]
+    assert [entry.restored for entry in result.report] == [False, True, True, True]
+    assert result.summary() == "frame 0: 3 of 4 face(s) restored; face 0 left: not selected"
+    assert result.report_json()["faces"][0]["reason"] == "not selected"
+
+
+def test_each_frame_gets_its_own_faces():
+    image = torch.rand(3, 3, 120, 160)
+    faces = Faces((face_at(50, 50, 60, frame=0), face_at(90, 70, 60, frame=2)), 3, 120, 160)
+    result = paste_faces(image, restored(image, faces))
+    assert torch.equal(result.image[1], image[1])
+    assert [bool(result.mask[frame].any()) for frame in range(3)] == [True, False, True]
+
+
+def test_sixteen_bit_gradients_survive_an_unchanged_crop():
+    """A gradient of 16-bit steps stays a gradient: no trip through 8 bits on the way."""
+    height, width = 200, 256
+    gradient = (torch.arange(width) * 3 + 20000).float().div(65535).expand(1, 3, height, width)
+    faces = Faces((face_at(128, 100, 128, angle=9),), 1, height, width)
+    result = paste_faces(gradient, align_faces(gradient, faces))
+    assert result.mask.max() == 1
+    levels = (result.image * 65535).round()
+    assert (levels - (gradient * 65535).round()).abs().max() <= 1
+
+
+def test_a_face_beyond_the_edge_changes_only_what_is_there():
+    image = torch.rand(1, 3, 100, 100)
+    faces = Faces((face_at(5, 50, 80, index=0), face_at(-300, -300, 50, index=1)), 1, 100, 100)
+    result = paste_faces(image, restored(image, faces))
+    assert result.mask[0, 50, 0] == 1
+    assert not result.mask[0, :, 60:].any()
+
+
+def test_a_finer_crop_is_averaged_not_sampled():
+    """Restored detail finer than the photo's pixels becomes its mean instead of a false pattern."""
+    image = torch.full((1, 3, 100, 100), 0.5)
+    faces = Faces((face_at(50, 50, 64, angle=3),), 1, 100, 100)
+    crops = align_faces(image, faces, 512)
+    stripes = ((torch.arange(512) // 4) % 2).float().expand(1, 3, 512, 512)
+    fine = FaceCrops(stripes, faces, crops.to_crop)
+    assert (paste_faces(image, fine).image - 0.5).abs().max() < 0.2
+    assert (paste_faces(image, fine, antialias=False).image - 0.5).abs().max() > 0.45
+
+
+def test_the_work_grows_with_the_faces_not_with_faces_times_image(monkeypatch):
+    """Every warp is of about the face's size, whatever the photo's."""
+    areas = []
+
+    def watched(image, matrix, size, **options):
+        areas.append(size[0] * size[1])
+        return warp(image, matrix, size, **options)
+
+    monkeypatch.setattr("osdface_core.composite.warp", watched)
+    image = torch.rand(1, 3, 1500, 2000)
+    paste_faces(image, restored(image, some_faces(1500, 2000)))
+    assert len(areas) == 4
+    assert max(areas) < 100 * 100
+
+
+def test_a_batch_of_another_length_is_refused():
+    image = torch.rand(1, 3, 120, 160)
+    with pytest.raises(ImageError, match="come from 1 image"):
+        paste_faces(image.expand(2, -1, -1, -1), restored(image, some_faces()))
+
+
+def test_the_background_may_have_another_shape():
+    """Stretched twice in width and three times in height, the face is stretched with it."""
+    image = torch.rand(1, 3, 60, 80)
+    faces = Faces((face_at(40, 30, 40),), 1, 60, 80)
+    stretched = F.interpolate(image, (180, 160), mode="bilinear")
+    result = paste_faces(stretched, align_faces(image, faces))
+    assert isinstance(result, Composite)
+    rows, columns = (result.mask[0] > 0.5).any(1).sum(), (result.mask[0] > 0.5).any(0).sum()
+    assert abs(rows / columns - 1.5) < 0.05

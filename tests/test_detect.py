@@ -1,0 +1,160 @@
+"""Detection with real RetinaFace weights, against facexlib's own results."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from facexlib.detection.retinaface import RetinaFace as FacexlibRetinaFace
+from safetensors.torch import save_file
+
+from osdface_core import Faces, ImageError, load_detector, read_photo
+from osdface_core.errors import NotACheckpointError, ShapeError, WeightsNotFoundError
+
+PHOTOS = [
+    "ai_m47_1024.jpg",
+    "ai_m47_128.jpg",
+    "ai_m47_32.jpg",
+    "ai_m47_64.jpg",
+    "astronaut.png",
+    "derived/astronaut_lq256.jpg",
+    "derived/portrait_wh_rot180.jpg",
+    "derived/portrait_wh_rot20.jpg",
+    "derived/portrait_wh_rot45.jpg",
+    "derived/portrait_wh_rot90.jpg",
+    "group_solvay1927.jpg",
+    "noface_rocket.jpg",
+    "old_autochrome_shaw1908.png",
+    "portrait_wh.jpg",
+    "profile_steele_175.jpg",
+    "profile_thurman_169.jpg",
+    "small_wh_240p.jpg",
+]
+ANY_SIZE = (1, 100_000)
+
+
+def as_rows(faces):
+    """Faces as rows of box and landmarks, in an order of their own."""
+    rows = [[*face.box, *(value for point in face.landmarks for value in point)] for face in faces]
+    return np.array(sorted(rows)).reshape(-1, 14)
+
+
+def recorded(shared, photo, run):
+    data = json.loads((shared / "golden" / "detect" / (photo.replace("/", "__") + ".json")).read_text())
+    faces = next(entry for entry in data["runs"] if entry["run"] == run)["faces"]
+    rows = [[*face["box"], *(value for point in face["landmarks"] for value in point)] for face in faces]
+    return np.array(sorted(rows)).reshape(-1, 14), sorted(face["score"] for face in faces)
+
+
+@pytest.mark.parametrize("photo", PHOTOS)
+def test_at_the_photos_own_size_it_is_facexlibs(shared, detector, photo):
+    image = read_photo(shared / "images" / photo).pixels
+    faces = detector.detect(image, threshold=0.5, short_side=ANY_SIZE)
+    rows, scores = recorded(shared, photo, "original")
+    assert as_rows(faces).shape == rows.shape
+    assert np.abs(as_rows(faces) - rows).max(initial=0) < 1e-3
+    assert np.allclose(sorted(face.score for face in faces), scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("photo", [name for name in PHOTOS if "ai_m47_1024" not in name])
+def test_small_photos_are_enlarged_as_facexlibs_helper_does(shared, detector, photo):
+    image = read_photo(shared / "images" / photo).pixels
+    if min(image.shape[2:]) > 640:
+        return  # reduced: ours averages, the helper's resampling aliases
+    rows, _ = recorded(shared, photo, "min640")
+    faces = detector.detect(image, threshold=0.5, short_side=(640, 640))
+    assert as_rows(faces).shape == rows.shape
+    assert np.abs(as_rows(faces) - rows).max(initial=0) < 1.0  # theirs rounds the enlarged size down, ours to nearest
+
+
+def test_faces_of_32_pixel_photos_are_found_by_default(shared, detector):
+    image = read_photo(shared / "images" / "ai_m47_32.jpg").pixels
+    assert len(detector.detect(image, threshold=0.5, short_side=ANY_SIZE)) == 0
+    assert len(detector.detect(image)) == 1
+
+
+def test_every_photo_gives_the_faces_it_shows(shared, detector):
+    expected = dict.fromkeys(PHOTOS, 1) | {"group_solvay1927.jpg": 29, "noface_rocket.jpg": 0}
+    for photo, count in expected.items():
+        faces = detector.detect(read_photo(shared / "images" / photo).pixels)
+        assert len(faces) == count, photo
+        assert [face.index for face in faces] == list(range(count))
+
+
+def test_the_photos_carried_here_come_with_the_faces_the_detector_finds(detector, astronaut):
+    beside = Faces.from_json(json.loads((ROOT / "examples" / "astronaut.json").read_text()))
+    found = detector.detect(astronaut.pixels)
+    assert np.abs(as_rows(found) - as_rows(beside)).max() < 1e-3
+
+
+def test_a_batch_gives_what_each_image_gives(shared, detector, astronaut):
+    image = astronaut.pixels
+    batch = torch.cat([image, torch.zeros_like(image), image.flip(3)])
+    faces = detector.detect(batch)
+    assert [face.frame for face in faces] == [0, 2]
+    alone = detector.detect(image.flip(3)).faces[0]
+    assert faces.faces[1].box == alone.box
+    assert (faces.frames, faces.height, faces.width) == (3, 512, 512)
+
+
+def test_the_threshold_decides(shared, detector):
+    image = read_photo(shared / "images" / "profile_steele_175.jpg").pixels
+    assert len(detector.detect(image, threshold=0.95, short_side=ANY_SIZE)) == 1
+    assert len(detector.detect(image, threshold=0.97, short_side=ANY_SIZE)) == 0
+
+
+def test_grey_and_transparent_images_are_named_not_misread(detector):
+    for channels in (1, 4):
+        with pytest.raises(ImageError, match="Grey and RGBA"):
+            detector.detect(torch.rand(1, channels, 64, 64))
+
+
+def test_no_gradients_are_kept(detector, astronaut):
+    with torch.enable_grad():
+        assert len(detector.detect(astronaut.pixels)) == 1
+    assert not any(parameter.requires_grad for parameter in detector.network.parameters())
+
+
+def test_safetensors_and_pth_are_the_same_detector(shared, detector, astronaut):
+    other = load_detector(shared / "weights" / "detection_mobilenet0.25_Final.safetensors")
+    assert other.detect(astronaut.pixels) == detector.detect(astronaut.pixels)
+
+
+def test_resnet50_is_told_from_its_tensors_and_runs(tmp_path):
+    with warnings.catch_warnings(action="ignore"):
+        network = FacexlibRetinaFace(network_name="resnet50", device=torch.device("cpu"))
+    save_file({f"module.{key}": value for key, value in network.state_dict().items()}, tmp_path / "r50.safetensors")
+    loaded = load_detector(tmp_path / "r50.safetensors")
+    assert loaded.network.backbone == "Resnet50"
+    assert isinstance(loaded.detect(torch.rand(1, 3, 64, 64), threshold=0.99, short_side=ANY_SIZE), Faces)
+
+
+def test_another_network_has_an_effect(tmp_path, astronaut, shared, detector):
+    torch.manual_seed(0)
+    network = FacexlibRetinaFace(network_name="mobile0.25", device=torch.device("cpu"))
+    save_file(network.state_dict(), tmp_path / "untrained.safetensors")
+    untrained = load_detector(tmp_path / "untrained.safetensors")
+    assert untrained.detect(astronaut.pixels, threshold=0.3) != detector.detect(astronaut.pixels, threshold=0.3)
+
+
+def test_files_that_are_no_detector_are_named(tmp_path, shared):
+    save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(NotACheckpointError, match="no RetinaFace"):
+        load_detector(tmp_path / "other.safetensors")
+    save_file({"body.stage1.0.0.weight": torch.zeros(1)}, tmp_path / "part.safetensors")
+    with pytest.raises(NotACheckpointError, match=r"missing.*Get https"):
+        load_detector(tmp_path / "part.safetensors")
+    network = FacexlibRetinaFace(network_name="mobile0.25", device=torch.device("cpu")).state_dict()
+    network["ssh1.conv3X3.0.weight"] = torch.zeros(1, 2, 3, 3)
+    save_file(network, tmp_path / "shape.safetensors")
+    with pytest.raises(ShapeError, match=r"ssh1.conv3X3.0.weight is \[1, 2, 3, 3\], expected"):
+        load_detector(tmp_path / "shape.safetensors")
+
+
+def test_a_missing_detector_says_where_to_get_it(tmp_path):
+    with pytest.raises(WeightsNotFoundError, match="no such file"):
+        load_detector(tmp_path / "nothing.pth")
+    with pytest.raises(WeightsNotFoundError, match="Get https://github"):
+        load_detector("retinaface_resnet50")

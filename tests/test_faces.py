@@ -1,0 +1,89 @@
+"""The values: exact through JSON, faces numbered as a reader would, bad input named."""
+
+import json
+from random import Random
+
+import pytest
+import torch
+from conftest import face_at
+
+from osdface_core import Composite, Face, FaceCrops, FaceReport, Faces, ImageError, Prompts
+from osdface_core.faces import check_image, number_in_reading_order
+
+
+def through_json(value):
+    return type(value).from_json(json.loads(json.dumps(value.to_json())))
+
+
+def test_faces_survive_json():
+    faces = Faces((face_at(40.1, 50.2, 30, index=0), face_at(1 / 3, 9, 7.7, frame=1, index=1)), 2, 100, 200)
+    assert through_json(faces) == faces
+    assert through_json(faces.faces[0]) == faces.faces[0]
+
+
+def test_tensors_survive_json_to_the_bit():
+    faces = Faces((face_at(8, 8, 8),), 1, 16, 16)
+    crops = FaceCrops(torch.rand(1, 3, 8, 8), faces, torch.rand(1, 2, 3, dtype=torch.float64))
+    again = through_json(crops)
+    assert torch.equal(again.images, crops.images)
+    assert torch.equal(again.to_crop, crops.to_crop)
+    assert again.to_crop.dtype == torch.float64
+    assert again.faces == faces
+
+    prompts = Prompts(torch.randn(2, 77, 8), torch.randint(-1, 1024, (2, 77)), torch.randint(-1, 256, (2, 77)))
+    again = through_json(prompts)
+    assert all(torch.equal(getattr(again, name), getattr(prompts, name)) for name in vars(prompts))
+
+    composite = Composite(torch.rand(1, 3, 4, 5), torch.rand(1, 4, 5), (FaceReport(faces.faces[0], False, "why"),))
+    again = through_json(composite)
+    assert torch.equal(again.image, composite.image)
+    assert torch.equal(again.mask, composite.mask)
+    assert again.report == composite.report
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "frames, height, width and faces"),
+        ({"frames": 1, "height": 9, "width": 9, "faces": [{"frame": 0}]}, "not a face"),
+        ({"frames": 1, "height": 9, "width": 9, "faces": 3}, "not the faces of an image"),
+    ],
+)
+def test_json_of_something_else_is_named(data, message):
+    with pytest.raises(ImageError, match=message):
+        Faces.from_json(data)
+
+
+def test_a_face_needs_five_landmarks():
+    data = face_at(8, 8, 8).to_json()
+    data["landmarks"] = data["landmarks"][:3]
+    with pytest.raises(ImageError, match="3 landmarks; five"):
+        Face.from_json(data)
+
+
+def test_reading_order_goes_by_rows_whatever_order_faces_come_in():
+    first_row = [face_at(x, 100 + wobble, 90) for x, wobble in ((50, 8), (200, -8), (350, 3))]
+    second_row = [face_at(x, 220, 90) for x in (20, 120)]
+    expected = [face.box for face in first_row + second_row]
+    for seed in range(20):
+        shuffled = first_row + second_row
+        Random(seed).shuffle(shuffled)
+        numbered = number_in_reading_order(shuffled)
+        assert [face.box for face in numbered] == expected
+        assert [face.index for face in numbered] == list(range(5))
+
+
+@pytest.mark.parametrize(
+    "image", [torch.rand(3, 8, 8), torch.rand(1, 1, 8, 8), torch.rand(1, 4, 8, 8), torch.zeros(1, 3, 8, 8).byte()]
+)
+def test_an_image_of_another_kind_is_refused(image):
+    with pytest.raises(ImageError, match=r"\[B,3,H,W\]"):
+        check_image(image)
+
+
+def test_crops_must_fit_their_faces():
+    faces = Faces((face_at(8, 8, 8),), 1, 16, 16)
+    with pytest.raises(ValueError, match="images must be"):
+        FaceCrops(torch.rand(2, 3, 8, 8), faces, torch.rand(1, 2, 3))
+    with pytest.raises(ValueError, match="to_crop must be"):
+        FaceCrops(torch.rand(1, 3, 8, 8), faces, torch.rand(2, 2, 3))

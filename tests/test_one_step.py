@@ -1,0 +1,106 @@
+"""The one step: its arithmetic, its noise, its batches."""
+
+import pytest
+import torch
+from conftest import face_at
+
+from osdface_core import FaceCrops, Faces, align_faces
+from osdface_core.one_step import OneStep
+
+
+def test_the_schedule_is_sd21s(starter):
+    assert starter.alphas_cumprod[399].item() == pytest.approx(0.4260861278, abs=1e-10)
+
+
+def test_it_recovers_an_image_from_its_own_noise():
+    """With networks that know the answer, the step returns it: z is not noised further, and x0 is what was mixed in."""
+    alphas = torch.linspace(0.999, 0.01, 1000)
+    original, noise = torch.rand(2, 3, 8, 8) * 2 - 1, torch.randn(2, 3, 8, 8)
+    alpha = alphas[250]
+    noisy = alpha.sqrt() * original + (1 - alpha).sqrt() * noise
+    seen = {}
+
+    def encode(images, seed):
+        seen["images"], seen["seed"] = images, seed
+        return noisy
+
+    def predict_noise(latents, timestep, embeds):
+        seen["timestep"], seen["embeds"] = timestep, embeds
+        return noise
+
+    step = OneStep(encode, predict_noise, lambda latents: latents, alphas)
+    images, embeds = torch.rand(2, 3, 8, 8), torch.rand(2, 77, 4)
+    restored = step(images, embeds, timestep=250, seed=7)
+    assert torch.allclose(restored, original / 2 + 0.5, atol=1e-5)
+    assert torch.equal(seen["images"], images * 2 - 1)
+    assert (seen["timestep"], seen["seed"]) == (250, 7)
+    assert seen["embeds"] is embeds
+
+
+def test_what_leaves_the_range_is_clamped():
+    step = OneStep(lambda x, seed: x, lambda z, t, e: 0 * z, lambda z: 10 * z, torch.ones(1000))
+    restored = step(torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1), torch.zeros(1, 77, 4))
+    assert restored.flatten().tolist() == [0, 0.5, 1]
+
+
+def crops_of(count, size=256):
+    torch.manual_seed(3)
+    image = torch.rand(2, 3, 120, 160)
+    faces = [face_at(30 + 20 * n, 60, 50, frame=n % 2, index=n) for n in range(count)]
+    return align_faces(image, Faces(tuple(faces), 2, 120, 160), size)
+
+
+def test_the_mode_is_deterministic_and_samples_follow_the_seed(starter):
+    crops = crops_of(2)
+    prompts = starter.encode_prompts(crops)
+    runs = {seed: starter.restore(crops, prompts, seed=seed).images for seed in (None, 1, 2)}
+    for seed, images in runs.items():
+        assert torch.equal(starter.restore(crops, prompts, seed=seed).images, images)
+    assert not torch.equal(runs[None], runs[1])
+    assert not torch.equal(runs[1], runs[2])
+
+
+def test_a_sample_is_drawn_from_the_posterior_with_cpu_noise(tiny):
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    posterior = tiny.vae.encode(images).latent_dist
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(114))
+    expected = (posterior.mean + posterior.std * noise) * 0.18215
+    assert torch.equal(tiny.encode(images, 114), expected)
+    assert torch.equal(tiny.encode(images, None), posterior.mean * 0.18215)
+
+
+@pytest.mark.parametrize(("batch_size", "passes"), [(1, 5), (2, 3), (4, 2), (5, 1), (16, 1)])
+def test_faces_of_all_frames_share_ceil_n_over_batch_passes(starter, batch_size, passes):
+    crops, seen, progress = crops_of(5), {"vre": 0, "unet": 0, "decoder": 0}, []
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: seen.update({name: seen[name] + 1}))
+        for name, module in (("vre", starter.vre), ("unet", starter.unet), ("decoder", starter.vae.decoder))
+    ]
+    prompts = starter.encode_prompts(crops, batch_size=batch_size)
+    starter.restore(crops, prompts, batch_size=batch_size, on_batch=lambda *done: progress.append(done))
+    for hook in hooks:
+        hook.remove()
+    assert seen == {"vre": passes, "unet": passes, "decoder": passes}
+    assert progress == [(min(batch_size * n, 5), 5) for n in range(1, passes + 1)]
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_a_face_does_not_depend_on_its_batch(starter, seed):
+    crops = crops_of(3)
+    prompts = starter.encode_prompts(crops)
+    together = starter.restore(crops, prompts, batch_size=3, seed=seed).images
+    alone = starter.restore(crops, prompts, batch_size=1, seed=seed).images
+    assert torch.allclose(together, alone, atol=1e-3)  # a quarter of an 8-bit level
+
+
+def test_no_crops_need_no_pass(starter):
+    crops = FaceCrops(torch.empty(0, 3, 256, 256), Faces((), 1, 9, 9), torch.empty(0, 2, 3))
+    prompts = starter.encode_prompts(crops)
+    assert prompts.embeds.shape == (0, 77, 1024)
+    assert len(starter.restore(crops, prompts)) == 0
+
+
+def test_prompts_must_be_the_crops(starter):
+    crops = crops_of(2)
+    with pytest.raises(ValueError, match="1 prompts for 2 crops"):
+        starter.restore(crops, starter.encode_prompts(crops_of(1)))
