@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     restore = commands.add_parser("restore", help="restore the faces in photos")
-    restore.set_defaults(run=run_restore)
+    restore.set_defaults(run=run_restore, refuse=restore.error)
     restore.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="photos, or folders of photos")
     restore.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT", help="a folder; a file for one photo"
@@ -114,7 +114,7 @@ def run_restore(options: argparse.Namespace) -> int:
     check_options(options)
     inputs = find_inputs(options.inputs)
     if len(inputs) > 1 and is_image_name(options.output):
-        raise ImageError(f"{options.output}: {len(inputs)} photos cannot go into one file. Name a folder.")
+        options.refuse(f"{options.output}: {len(inputs)} photos cannot go into one file, name a folder")
     model = load_model(options.weights, options.base, device=options.device)
     if model.notice:
         log.warning("warning: %s", model.notice)
@@ -136,14 +136,15 @@ def run_restore(options: argparse.Namespace) -> int:
 
 
 def check_options(options: argparse.Namespace) -> None:
+    """End the command as wrong usage where options make no sense."""
     if not 0 <= options.strength <= 1:
-        raise ImageError(f"--strength {options.strength}: it must lie between 0 and 1.")
+        options.refuse(f"--strength {options.strength}: it must lie between 0 and 1")
     if options.upscale < 1:
-        raise ImageError(f"--upscale {options.upscale}: it must be 1 or more.")
+        options.refuse(f"--upscale {options.upscale}: it must be 1 or more")
     if options.batch_size < 1:
-        raise ImageError(f"--batch-size {options.batch_size}: it must be 1 or more.")
+        options.refuse(f"--batch-size {options.batch_size}: it must be 1 or more")
     if options.aligned and (options.faces or options.upscale != 1 or options.strength != 1):
-        raise ImageError("--faces, --upscale and --strength are for whole photos: leave them out with --aligned.")
+        options.refuse("--faces, --upscale and --strength are for whole photos: leave them out with --aligned")
 
 
 def restore_file(

@@ -119,26 +119,22 @@ def paste_faces(
         members.sort(key=lambda n: crops.faces.faces[n].index)
         for group in touching(members, regions):
             left, top, right, bottom = hull(regions[n] for n in group)
-            colour = image.new_zeros(3, bottom - top, right - left)
-            total = image.new_zeros(bottom - top, right - left)
-            uncovered = torch.ones_like(total)
+            photo, target = (batch[frame, :, top:bottom, left:right] for batch in (image, result))
+            colour, total, uncovered = torch.zeros_like(photo), torch.zeros_like(photo[0]), torch.ones_like(photo[0])
             for n in group:
                 x0, y0, x1, y1 = regions[n]
-                to_region = to_background[n].clone()
-                to_region[:, 2] -= torch.tensor([x0, y0])
+                to_region = to_background[n] - torch.tensor([[0, 0, x0], [0, 0, y0]])
                 layers = torch.cat([crops.images[n].to(image) * square, square])
                 layers = warp(layers, to_region, (y1 - y0, x1 - x0), antialias=antialias)
                 face, soft = layers[:3] / layers[3].clamp(min=1e-12), layers[3]
                 if mask is not None:
                     soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft))
-                rows, columns = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-                colour[:, rows, columns] += soft * face
-                total[rows, columns] += soft
-                uncovered[rows, columns] *= 1 - soft
+                here = (..., slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+                colour[here] += soft * face
+                total[here] += soft
+                uncovered[here] *= 1 - soft
             alpha = (1 - uncovered) * strength
-            photo = image[frame, :, top:bottom, left:right]
             mixed = photo + alpha * (colour / total.clamp(min=1e-12) - photo)
-            target = result[frame, :, top:bottom, left:right]
             target.copy_(torch.where(alpha > 0, mixed, target))
             weight[frame, top:bottom, left:right] += alpha
     return Composite(result, weight, report)

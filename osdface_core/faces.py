@@ -99,12 +99,16 @@ class Faces:
         """Raises ImageError where `data` does not describe the faces of a batch."""
         try:
             faces = tuple(Face.from_json(face) for face in data["faces"])
-            return cls(faces, int(data["frames"]), int(data["height"]), int(data["width"]))
+            batch = cls(faces, int(data["frames"]), int(data["height"]), int(data["width"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ImageError(
                 f"These are not the faces of an image ({type(error).__name__}: {error}). Expected frames, height, "
                 "width and faces, as `osdface detect --json` writes them."
             ) from error
+        for face in batch:
+            if not 0 <= face.frame < batch.frames:
+                raise ImageError(f"Face {face.index} is in frame {face.frame}, but there are {batch.frames} frame(s).")
+        return batch
 
 
 @dataclass(frozen=True, eq=False)

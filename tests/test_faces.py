@@ -47,6 +47,7 @@ def test_tensors_survive_json_to_the_bit():
         ({}, "frames, height, width and faces"),
         ({"frames": 1, "height": 9, "width": 9, "faces": [{"frame": 0}]}, "not a face"),
         ({"frames": 1, "height": 9, "width": 9, "faces": 3}, "not the faces of an image"),
+        ({"frames": 1, "height": 9, "width": 9, "faces": [face_at(1, 1, 1, frame=4).to_json()]}, "in frame 4, but"),
     ],
 )
 def test_json_of_something_else_is_named(data, message):

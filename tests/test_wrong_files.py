@@ -138,6 +138,16 @@ def test_things_that_are_no_checkpoint_are_named(files):
         load(files)
 
 
+@pytest.mark.parametrize("start", [b"\x80", b"PK"])
+def test_a_header_length_that_looks_like_another_format_is_not_taken_for_it(tmp_path, start):
+    """A safetensors file starts with its header's length, whose bytes can be those of a pickle or a zip."""
+    path, tensors = tmp_path / "file.safetensors", {"a": torch.rand(3)}
+    length = int.from_bytes(start.ljust(2, b"\1"), "little")
+    header = json.dumps({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}).encode()
+    path.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + tensors["a"].numpy().tobytes())
+    assert torch.equal(read_tensors(path)[0]["a"], tensors["a"])
+
+
 class Canary:
     """A pickle of it runs a command when it is read the ordinary way."""
 

@@ -40,7 +40,7 @@ def read_tensors(path: str | Path) -> tuple[Tensors, dict[str, str]]:
         raise WeightsNotFoundError(path, "there is no such file.", "Check the path.")
     with path.open("rb") as file:
         start = file.read(9)
-    if start[8:] == b"{" and not start.startswith((b"PK", b"\x80")):
+    if start[8:] == b"{":
         return read_safetensors(path)
     if start.startswith((b"PK", b"\x80")):
         return read_pickle(path), {}
