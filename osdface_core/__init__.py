@@ -7,8 +7,9 @@ from .errors import ImageError, OSDFaceError, WeightsError
 from .faces import Face, FaceCrops, Faces
 from .images import Photo, read_photo, write_photo
 from .model import ModelConfig, OSDFaceModel
+from .one_step import restore_crops
 from .pipeline import restore_aligned, restore_image
-from .vre import Prompts, VREConfig
+from .vre import Prompts, VREConfig, encode_prompts
 from .weights import load_model
 
 __all__ = [
@@ -27,11 +28,13 @@ __all__ = [
     "VREConfig",
     "WeightsError",
     "align_faces",
+    "encode_prompts",
     "load_detector",
     "load_model",
     "paste_faces",
     "read_photo",
     "restore_aligned",
+    "restore_crops",
     "restore_image",
     "write_photo",
 ]

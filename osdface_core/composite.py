@@ -10,7 +10,7 @@ from torch import Tensor
 from .align import warp
 from .errors import ImageError
 from .faces import Face, FaceCrops, check_image, inverse
-from .masks import square_mask
+from .masks import FEATHER, square_mask
 from .serialization import Json, tensor_from_json, tensor_to_json
 
 Region = tuple[int, int, int, int]
@@ -83,6 +83,7 @@ def paste_faces(
     crops: FaceCrops,
     *,
     strength: float = 1.0,
+    feather: float = FEATHER,
     mask: Tensor | None = None,
     left_out: Iterable[FaceReport] = (),
     antialias: bool = True,
@@ -93,6 +94,7 @@ def paste_faces(
     are bit-identical; with nothing to paste the same tensor comes back.
 
     strength: 0..1, a straight mix of the photo and the restored face.
+    feather: 0..0.5, the width of a face's soft border as a share of its crop's side.
     mask: [B,H,W] or [1,H,W], 0..1, where restoration is wanted; joined with the faces' own masks by minimum.
     left_out: faces that were found but not restored, for the report.
     antialias: False samples a shrinking crop bilinearly, as facexlib does.
@@ -113,7 +115,7 @@ def paste_faces(
     result = image.clone()
     to_background = background_matrices(crops, height, width)
     regions = [region_of(matrix, crops.size, height, width) for matrix in to_background]
-    square = square_mask(crops.size).to(image)[None]
+    square = square_mask(crops.size, feather).to(image)[None]
     for frame in range(frames):
         members = [n for n, face in enumerate(crops.faces) if face.frame == frame and not is_empty(regions[n])]
         members.sort(key=lambda n: crops.faces.faces[n].index)

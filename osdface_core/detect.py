@@ -1,6 +1,9 @@
 """Face detection through facexlib's RetinaFace."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import KeysError, NotACheckpointError, WeightsNotFoundError
-from .faces import Face, Faces, check_image, number_in_reading_order
+from .align import FFHQ_TEMPLATE_512
+from .errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundError
+from .faces import Box, Face, Faces, check_image, number_in_reading_order
 from .weights.files import Tensors, fill, read_tensors
 
 DETECTORS = {
@@ -20,6 +24,10 @@ DETECTORS = {
 """facexlib's names for its detectors, best first, and the files of their weights."""
 
 RELEASE = "https://github.com/xinntao/facexlib/releases/download/v0.1.0/"
+
+CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
+"""Median proportions of RetinaFace's boxes on photographs: a crop's side by its box's longer side, and how far below
+the crop's centre its box has its own, as a share of the crop's side."""
 
 OVERLAP = 0.4
 """Of two boxes that overlap by more than this (intersection over union) the lower score is dropped."""
@@ -52,6 +60,31 @@ class RetinaFace:
             faces += number_in_reading_order(to_face(row, frame) for row in found)
         return Faces(tuple(faces), frames, height, width)
 
+    def look_inside(self, image: Tensor, boxes: Sequence[Sequence[Box]]) -> Faces:
+        """Faces for boxes that something else found: `boxes` of every frame, in reading order as given.
+
+        Each box is looked into for the landmarks. Where the detector sees no face there, those of an upright face that
+        fills the box are taken, with score 0.
+        """
+        check_image(image)
+        frames, _, height, width = image.shape
+        faces = []
+        for frame, own in enumerate(boxes):
+            for index, (left, top, right, bottom) in enumerate(own):
+                margin = 0.5 * max(right - left, bottom - top)
+                x0, y0 = max(floor(left - margin), 0), max(floor(top - margin), 0)
+                x1, y1 = min(ceil(right + margin), width), min(ceil(bottom + margin), height)
+                if x0 >= x1 or y0 >= y1 or right <= left or bottom <= top:
+                    raise ImageError(f"Box {index} of frame {frame} does not lie in the image ({width}x{height}).")
+                box = (float(left), float(top), float(right), float(bottom))
+                found = self.detect(image[frame : frame + 1, :, y0:y1, x0:x1], threshold=0.3)
+                seen = [moved(face, x0, y0) for face in found]
+                best = max(seen, key=lambda face: shared_area(face.box, box), default=None)
+                if best is None or shared_area(best.box, box) == 0:
+                    best = upright_face(box)
+                faces.append(replace(best, frame=frame, index=index, box=box))
+        return Faces(tuple(faces), frames, height, width)
+
     def detect_rows(self, bgr: np.ndarray, threshold: float) -> np.ndarray:
         """One image [H,W,3] BGR, 0..255 -> rows of box (4), score, landmarks (10), in its pixels."""
         device = next(self.network.parameters()).device
@@ -60,6 +93,27 @@ class RetinaFace:
         with torch.no_grad():
             rows: np.ndarray = self.network.detect_faces(bgr, conf_threshold=threshold, nms_threshold=OVERLAP)
         return rows
+
+
+def moved(face: Face, x: float, y: float) -> Face:
+    left, top, right, bottom = face.box
+    landmarks = tuple((px + x, py + y) for px, py in face.landmarks)
+    return replace(face, box=(left + x, top + y, right + x, bottom + y), landmarks=landmarks)
+
+
+def shared_area(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    both = max(width, 0) * max(height, 0)
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
+
+def upright_face(box: Box) -> Face:
+    """A face without a tilt whose box this is, in the proportions that RetinaFace's boxes have to FFHQ crops."""
+    side = CROP_TO_BOX * max(box[2] - box[0], box[3] - box[1])
+    centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2 - BOX_BELOW_CENTRE * side])
+    landmarks = centre + (FFHQ_TEMPLATE_512 - 255.5) / 512 * side
+    return Face(0, 0, box, 0.0, tuple((float(x), float(y)) for x, y in landmarks))
 
 
 def to_bgr(image: Tensor) -> np.ndarray:

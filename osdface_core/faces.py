@@ -86,6 +86,15 @@ class Faces:
         """The same batch with these faces only."""
         return replace(self, faces=tuple(faces))
 
+    def to_bounding_boxes(self) -> list[list[Json]]:
+        """ComfyUI's BOUNDING_BOX: for every frame a list of boxes, labelled with the faces' numbers."""
+        frames: list[list[Json]] = [[] for _ in range(self.frames)]
+        for face in self:
+            left, top = round(face.box[0]), round(face.box[1])
+            size = {"width": round(face.box[2]) - left, "height": round(face.box[3]) - top}
+            frames[face.frame].append({"x": left, "y": top, **size, "label": str(face.index), "score": face.score})
+        return frames
+
     def to_json(self) -> Json:
         return {
             "frames": self.frames,
@@ -136,6 +145,25 @@ class FaceCrops:
     def size(self) -> int:
         """S, the side of a crop in pixels."""
         return self.images.shape[-1]
+
+    def take(self, part: slice) -> "FaceCrops":
+        """Some of the crops."""
+        return FaceCrops(self.images[part], self.faces.keep(self.faces.faces[part]), self.to_crop[part])
+
+    def with_images(self, images: Tensor) -> "FaceCrops":
+        """The same faces with other pixels [N,3,S,S], at any size: restored or edited elsewhere.
+
+        Raises ImageError where there is not one square image for every face.
+        """
+        if images.ndim != 4 or images.shape[0] != len(self) or images.shape[2] != images.shape[3]:
+            raise ImageError(
+                f"There are {len(self)} face crops, so {len(self)} square images are needed, not "
+                f"{list(images.shape)} [N,3,H,W]. Keep the order and number of the crops, and their shape."
+            )
+        scale = images.shape[-1] / self.size
+        to_crop = self.to_crop * scale
+        to_crop[:, :, 2] += (scale - 1) / 2
+        return FaceCrops(images, self.faces, to_crop)
 
     def to_json(self) -> Json:
         return {

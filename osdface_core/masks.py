@@ -14,10 +14,10 @@ def square_mask(size: int, feather: float = FEATHER) -> Tensor:
 
     The same soft square that facexlib makes by eroding and blurring in the photo (erosion by 1/20 of the side, Gaussian
     of 0.3 times that), written down in closed form in the crop, where it turns with the face, costs the same at any
-    scale, and moves smoothly when the face does.
+    scale, and moves smoothly when the face does. At feather 0 only the outermost pixels are left out.
     """
     distance = torch.arange(size, dtype=torch.float64).minimum(torch.arange(size - 1, -1, -1, dtype=torch.float64))
-    position = (distance / (feather * (size - 1))).clamp(max=1)
+    position = (distance / max(feather * (size - 1), 1)).clamp(max=1)
     sigma = 0.15 * sqrt(2)
     fade = (1 + torch.erf((position - 0.5) / sigma) / erf(0.5 / sigma)) / 2
     fade = fade.clamp(0, 1).float()

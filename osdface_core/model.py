@@ -3,20 +3,15 @@
 diffusers takes seconds to import, so that happens where a model is built, here and in `vre.py`.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .faces import FaceCrops
 from .one_step import TIMESTEP, OneStep
 from .serialization import Json
-from .vre import VRE, Prompts, VREConfig
-
-OnBatch = Callable[[int, int], None]
-"""Called with (faces done, faces in all) after every batch. What it raises ends the work: that is how to interrupt."""
+from .vre import VRE, VREConfig
 
 
 def sd21_unet() -> Json:
@@ -91,51 +86,13 @@ class OSDFaceModel(nn.Module):
         self.alphas_cumprod: Tensor = schedule.alphas_cumprod
         self.eval().requires_grad_(False)
 
-    def encode_prompts(self, crops: FaceCrops, *, batch_size: int = 4, on_batch: OnBatch | None = None) -> Prompts:
-        """What the VRE sees in every crop."""
-        parts = [
-            self.vre(crops.images[batch].to(self.vre.quantizer.embedding.device))
-            for batch in batches(len(crops), batch_size, on_batch)
-        ]
-        if not parts:
-            parts = [self.vre.prompt(self.vre.quantizer.embedding[:0, None])]
-        names = ("embeds", "token_ids", "positions")
-        return Prompts(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
-
-    def restore(
-        self,
-        crops: FaceCrops,
-        prompts: Prompts,
-        *,
-        batch_size: int = 4,
-        seed: int | None = None,
-        on_batch: OnBatch | None = None,
-    ) -> FaceCrops:
-        """Restore every crop: ceil(N / batch_size) passes, on the model's device, results on the crops' device.
-
-        seed: None takes the mode of the VAE's posterior, the same result every time; a number samples it.
-        """
-        if len(prompts) != len(crops):
-            raise ValueError(f"{len(prompts)} prompts for {len(crops)} crops")
-        images = torch.empty_like(crops.images)
-        for batch in batches(len(crops), batch_size, on_batch):
-            device = self.vae.device
-            restored = self.one_step(
-                crops.images[batch].to(device),
-                prompts.embeds[batch].to(device),
-                timestep=self.config.timestep,
-                seed=seed,
-            )
-            images[batch] = restored.to(images)
-        return replace(crops, images=images)
-
     @property
     def one_step(self) -> OneStep:
         """The restoration of plain image tensors of any size that the VAE takes."""
-        return OneStep(self.encode, self.predict_noise, self.decode, self.alphas_cumprod)
+        return OneStep(self.encode, self.predict_noise, self.decode, self.alphas_cumprod, self.config.timestep)
 
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
-        posterior = self.vae.encode(images.to(self.vae.dtype)).latent_dist
+        posterior = self.vae.encode(images.to(self.vae.device, self.vae.dtype)).latent_dist
         if seed is None:
             latents = posterior.mode()
         else:
@@ -145,16 +102,8 @@ class OSDFaceModel(nn.Module):
         return latents * self.vae.config.scaling_factor
 
     def predict_noise(self, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
-        return self.unet(latents.to(self.unet.dtype), timestep, embeds.to(self.unet.dtype)).sample
+        embeds = embeds.to(self.unet.device, self.unet.dtype)
+        return self.unet(latents.to(self.unet.dtype), timestep, embeds).sample
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
-
-
-def batches(count: int, size: int, on_batch: OnBatch | None = None) -> Iterator[slice]:
-    """Slices of at most `size` that cover `count`; `on_batch` is called as each has been worked through."""
-    for start in range(0, count, size):
-        end = min(start + size, count)
-        yield slice(start, end)
-        if on_batch is not None:
-            on_batch(end, count)

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .batches import OnBatch, in_batches
+from .errors import ImageError
+from .faces import FaceCrops
+from .vre import Prompts
+
 TIMESTEP = 399
 """The one timestep OSDFace was trained at."""
 
@@ -23,20 +28,46 @@ class OneStep:
     """scaled latents -> images in about -1..1."""
     alphas_cumprod: Tensor
     """[1000]: the noise schedule, float32 as diffusers computes it."""
+    timestep: int = TIMESTEP
 
-    def __call__(self, images: Tensor, embeds: Tensor, *, timestep: int = TIMESTEP, seed: int | None = None) -> Tensor:
+    def __call__(self, images: Tensor, embeds: Tensor, seed: int | None = None) -> Tensor:
         """images [N,3,H,W], 0..1, and their prompts -> restored images of that size, 0..1.
 
         No noise is added: the degraded latent itself is taken for the noisy one.
         """
         latents = self.encode(2 * images - 1, seed)
-        noise = self.predict_noise(latents, timestep, embeds)
-        restored = self.decode(self.original(latents, noise, timestep))
+        noise = self.predict_noise(latents, self.timestep, embeds)
+        restored = self.decode(self.original(latents, noise))
         return (restored.float().clamp(-1, 1) / 2 + 0.5).clamp(0, 1)
 
-    def original(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+    def original(self, latents: Tensor, noise: Tensor) -> Tensor:
         """x0 = (z - sqrt(1 - a) * noise) / sqrt(a), in float64 where the device has it, returned in float32."""
         precise = torch.float32 if latents.device.type == "mps" else torch.float64
-        alpha = float(self.alphas_cumprod[timestep])
+        alpha = float(self.alphas_cumprod[self.timestep])
         x0 = (latents.to(precise) - (1 - alpha) ** 0.5 * noise.to(precise)) / alpha**0.5
         return x0.float()
+
+
+def restore_crops(
+    one_step: OneStep,
+    crops: FaceCrops,
+    prompts: Prompts,
+    *,
+    batch_size: int = 4,
+    seed: int | None = None,
+    on_batch: OnBatch | None = None,
+) -> FaceCrops:
+    """Every crop restored, in ceil(N / batch_size) passes; the results stay where the crops are.
+
+    seed: None takes the mode of the VAE's posterior, the same result every time; a number samples it.
+    Raises ImageError where there is not one prompt for every crop.
+    """
+    if len(prompts) != len(crops):
+        raise ImageError(f"There are {len(prompts)} prompts for {len(crops)} crops. Encode the prompts of these crops.")
+    images = torch.empty_like(crops.images)
+
+    def work(part: slice) -> None:
+        images[part] = one_step(crops.images[part], prompts.embeds[part], seed).to(images)
+
+    in_batches(len(crops), batch_size, work, on_batch)
+    return crops.with_images(images)

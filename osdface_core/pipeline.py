@@ -5,11 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .align import align_faces, can_be_aligned
+from .batches import OnBatch
 from .composite import Composite, FaceReport, paste_faces
 from .detect import RetinaFace
 from .errors import ImageError
 from .faces import Faces, check_image
-from .model import OnBatch, OSDFaceModel
+from .model import OSDFaceModel
+from .one_step import restore_crops
+from .vre import encode_prompts
 
 CANNOT_ALIGN = "its landmarks do not fit a face (is the photo upside down?)"
 
@@ -47,8 +50,8 @@ def restore_image(
     left_out = [FaceReport(face, False, CANNOT_ALIGN) for face in faces if not can_be_aligned(face)]
     crops = align_faces(image, faces.keep(face for face in faces if can_be_aligned(face)), model.config.crop_size)
     if len(crops) and strength > 0:
-        prompts = model.encode_prompts(crops, batch_size=batch_size)
-        crops = model.restore(crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
+        prompts = encode_prompts(model.vre, crops, batch_size=batch_size)
+        crops = restore_crops(model.one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
     return paste_faces(image if background is None else background, crops, strength=strength, left_out=left_out)
 
 
@@ -74,4 +77,4 @@ def restore_aligned(image: Tensor, model: OSDFaceModel, *, exact: bool = False, 
         )
     image = image.to(model.vae.device)
     prompts = model.vre(image)
-    return model.one_step(image, prompts.embeds, timestep=model.config.timestep, seed=seed)
+    return model.one_step(image, prompts.embeds, seed)

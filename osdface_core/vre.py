@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .batches import OnBatch, in_batches
+from .faces import FaceCrops
 from .serialization import Json, tensor_from_json, tensor_to_json
 
 
@@ -28,6 +30,11 @@ class VREConfig:
     prompt_channels: int = 1024
     prompt_kind: str = "projected"
     """"projected": each token through the prompt MLP. "concatenated": twice as many tokens, joined in pairs, no MLP."""
+
+    @property
+    def cells(self) -> int:
+        """How many cells the grid of features has on a side."""
+        return self.input_size // 2 ** (len(self.channel_multipliers) - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,3 +165,13 @@ class VRE(nn.Module):
             token_ids, positions = self.quantizer.select(features, tokens)
             embeds = self.projector(self.quantizer(token_ids))
         return Prompts(embeds, token_ids, positions)
+
+
+def encode_prompts(vre: VRE, crops: FaceCrops, *, batch_size: int = 4, on_batch: OnBatch | None = None) -> Prompts:
+    """What the VRE sees in every crop, in ceil(N / batch_size) passes, on the VRE's device."""
+    dictionary = vre.quantizer.embedding
+    parts = in_batches(len(crops), batch_size, lambda part: vre(crops.images[part].to(dictionary.device)), on_batch)
+    if not parts:
+        parts = [vre.prompt(dictionary[:0, None])]
+    names = ("embeds", "token_ids", "positions")
+    return Prompts(*(torch.cat([getattr(part, name) for part in parts]) for name in names))

@@ -46,15 +46,14 @@ def test_inside_a_single_face_it_is_facexlibs_paste(shared, name):
     ours, inside = to_levels(result.image), result.mask[0].numpy() > 0.99
     if name.startswith("group"):
         # Where faces are close theirs is the last one and its dark seam, ours a mix. Only these rows are recorded.
-        reach = [F.max_pool2d(paste_faces(background, one(crops, n)).mask, 15, 1, 7)[0] > 0 for n in range(len(crops))]
+        reach = [
+            F.max_pool2d(paste_faces(background, crops.take(slice(n, n + 1))).mask, 15, 1, 7)[0] > 0
+            for n in range(len(crops))
+        ]
         inside &= (sum(mask.int() for mask in reach) == 1).numpy()
         ours, inside = ours[320:640], inside[320:640]
     assert inside.sum() > 10_000
     assert np.abs(ours - pasted)[inside].max() <= 3
-
-
-def one(crops, n):
-    return FaceCrops(crops.images[n : n + 1], crops.faces.keep([crops.faces.faces[n]]), crops.to_crop[n : n + 1])
 
 
 def test_a_whole_paste_is_facexlibs_where_the_face_lies_within_the_photo(shared):
@@ -150,9 +149,8 @@ def test_groups_of_faces_do_not_disturb_each_other():
     """All faces at once equal the overlapping three and the single one pasted one after the other."""
     image = torch.rand(1, 3, 120, 160)
     crops = restored(image, some_faces())
-    three = FaceCrops(crops.images[:3], crops.faces.keep(crops.faces.faces[:3]), crops.to_crop[:3])
-    step = paste_faces(image, three)
-    single = paste_faces(step.image, one(crops, 3))
+    step = paste_faces(image, crops.take(slice(3)))
+    single = paste_faces(step.image, crops.take(slice(3, 4)))
     together = paste_faces(image, crops)
     assert torch.equal(together.image, single.image)
     assert torch.equal(together.mask, step.mask + single.mask)
@@ -208,8 +206,7 @@ def test_faces_that_were_left_out_are_reported_in_order():
     image = torch.rand(1, 3, 120, 160)
     crops = restored(image, some_faces())
     left_out = FaceReport(crops.faces.faces[0], False, "not selected")
-    kept = FaceCrops(crops.images[1:], crops.faces.keep(crops.faces.faces[1:]), crops.to_crop[1:])
-    result = paste_faces(image, kept, left_out=[left_out])
+    result = paste_faces(image, crops.take(slice(1, None)), left_out=[left_out])
     assert [entry.face.index for entry in result.report] == [0, 1, 2, 3]
     assert [entry.restored for entry in result.report] == [False, True, True, True]
     assert result.summary() == "frame 0: 3 of 4 face(s) restored; face 0 left: not selected"
@@ -284,3 +281,23 @@ def test_the_background_may_have_another_shape():
     assert isinstance(result, Composite)
     rows, columns = (result.mask[0] > 0.5).any(1).sum(), (result.mask[0] > 0.5).any(0).sum()
     assert abs(rows / columns - 1.5) < 0.05
+
+
+def test_crops_edited_at_another_size_land_in_the_same_place():
+    """Crops that went through an upscaler or a detailer come back larger; they still fit their faces."""
+    image = F.interpolate(torch.rand(1, 3, 12, 16), (120, 160), mode="bicubic").clamp(0, 1)
+    crops = align_faces(image, some_faces(), 64)
+    larger = crops.with_images(F.interpolate(crops.images, scale_factor=4, mode="bicubic"))
+    assert larger.size == 256
+    gap = (paste_faces(image, larger).image - paste_faces(image, crops).image).abs()
+    assert gap.max() < 0.03
+    assert torch.equal(crops.with_images(crops.images).to_crop, crops.to_crop)
+    with pytest.raises(ImageError, match="4 face crops, so 4 square images"):
+        crops.with_images(torch.rand(3, 3, 64, 64))
+
+
+def test_the_feather_widens_the_border():
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    sums = [paste_faces(image, crops, feather=feather).mask.sum() for feather in (0, 0.1, 0.3, 0.5)]
+    assert sums == sorted(sums, reverse=True)

@@ -160,3 +160,24 @@ def test_a_missing_detector_says_where_to_get_it(tmp_path):
         load_detector(tmp_path / "nothing.pth")
     with pytest.raises(WeightsNotFoundError, match="Get https://github"):
         load_detector("retinaface_resnet50")
+
+
+def test_boxes_found_elsewhere_are_looked_into_for_landmarks(shared, detector):
+    image = read_photo(shared / "images" / "group_solvay1927.jpg").pixels
+    found = detector.detect(image)
+    boxes = [[tuple(round(value) for value in face.box) for face in found.faces[5:9]]]
+    looked = detector.look_inside(image, boxes)
+    assert [face.box for face in looked] == [tuple(map(float, box)) for box in boxes[0]]
+    assert [face.index for face in looked] == [0, 1, 2, 3]
+    for ours, theirs in zip(looked, found.faces[5:9], strict=True):
+        assert np.abs(np.array(ours.landmarks) - np.array(theirs.landmarks)).max() < 0.15 * theirs.width
+
+
+def test_a_box_without_a_visible_face_gets_an_upright_one(detector, astronaut):
+    true = detector.detect(astronaut.pixels).faces[0]
+    blank = torch.full_like(astronaut.pixels, 0.5)
+    face = detector.look_inside(blank, [[true.box]]).faces[0]
+    assert face.score == 0
+    assert np.abs(np.array(face.landmarks) - np.array(true.landmarks)).max() < 0.15 * true.width
+    with pytest.raises(ImageError, match="Box 1 of frame 0 does not lie in the image"):
+        detector.look_inside(blank, [[true.box, (900, 900, 950, 950)]])

@@ -88,3 +88,11 @@ def test_crops_must_fit_their_faces():
         FaceCrops(torch.rand(2, 3, 8, 8), faces, torch.rand(1, 2, 3))
     with pytest.raises(ValueError, match="to_crop must be"):
         FaceCrops(torch.rand(1, 3, 8, 8), faces, torch.rand(2, 2, 3))
+
+
+def test_bounding_boxes_are_comfyuis():
+    faces = Faces((face_at(40.2, 50.4, 29, index=0), face_at(9, 9, 5.8, frame=2, index=1)), 3, 100, 200)
+    boxes = faces.to_bounding_boxes()
+    assert boxes[0] == [{"x": 30, "y": 40, "width": 20, "height": 20, "label": "0", "score": 0.99}]
+    assert boxes[1] == []
+    assert boxes[2][0]["label"] == "1"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import face_at
 
-from osdface_core import FaceCrops, Faces, align_faces
+from osdface_core import FaceCrops, Faces, ImageError, align_faces, encode_prompts, restore_crops
 from osdface_core.one_step import OneStep
 
 
@@ -28,9 +28,9 @@ def test_it_recovers_an_image_from_its_own_noise():
         seen["timestep"], seen["embeds"] = timestep, embeds
         return noise
 
-    step = OneStep(encode, predict_noise, lambda latents: latents, alphas)
+    step = OneStep(encode, predict_noise, lambda latents: latents, alphas, timestep=250)
     images, embeds = torch.rand(2, 3, 8, 8), torch.rand(2, 77, 4)
-    restored = step(images, embeds, timestep=250, seed=7)
+    restored = step(images, embeds, seed=7)
     assert torch.allclose(restored, original / 2 + 0.5, atol=1e-5)
     assert torch.equal(seen["images"], images * 2 - 1)
     assert (seen["timestep"], seen["seed"]) == (250, 7)
@@ -52,10 +52,10 @@ def crops_of(count, size=256):
 
 def test_the_mode_is_deterministic_and_samples_follow_the_seed(starter):
     crops = crops_of(2)
-    prompts = starter.encode_prompts(crops)
-    runs = {seed: starter.restore(crops, prompts, seed=seed).images for seed in (None, 1, 2)}
+    prompts = encode_prompts(starter.vre, crops)
+    runs = {seed: restore_crops(starter.one_step, crops, prompts, seed=seed).images for seed in (None, 1, 2)}
     for seed, images in runs.items():
-        assert torch.equal(starter.restore(crops, prompts, seed=seed).images, images)
+        assert torch.equal(restore_crops(starter.one_step, crops, prompts, seed=seed).images, images)
     assert not torch.equal(runs[None], runs[1])
     assert not torch.equal(runs[1], runs[2])
 
@@ -76,8 +76,8 @@ def test_faces_of_all_frames_share_ceil_n_over_batch_passes(starter, batch_size,
         module.register_forward_hook(lambda *_, name=name: seen.update({name: seen[name] + 1}))
         for name, module in (("vre", starter.vre), ("unet", starter.unet), ("decoder", starter.vae.decoder))
     ]
-    prompts = starter.encode_prompts(crops, batch_size=batch_size)
-    starter.restore(crops, prompts, batch_size=batch_size, on_batch=lambda *done: progress.append(done))
+    prompts = encode_prompts(starter.vre, crops, batch_size=batch_size)
+    restore_crops(starter.one_step, crops, prompts, batch_size=batch_size, on_batch=lambda *done: progress.append(done))
     for hook in hooks:
         hook.remove()
     assert seen == {"vre": passes, "unet": passes, "decoder": passes}
@@ -87,20 +87,50 @@ def test_faces_of_all_frames_share_ceil_n_over_batch_passes(starter, batch_size,
 @pytest.mark.parametrize("seed", [None, 5])
 def test_a_face_does_not_depend_on_its_batch(starter, seed):
     crops = crops_of(3)
-    prompts = starter.encode_prompts(crops)
-    together = starter.restore(crops, prompts, batch_size=3, seed=seed).images
-    alone = starter.restore(crops, prompts, batch_size=1, seed=seed).images
+    prompts = encode_prompts(starter.vre, crops)
+    together = restore_crops(starter.one_step, crops, prompts, batch_size=3, seed=seed).images
+    alone = restore_crops(starter.one_step, crops, prompts, batch_size=1, seed=seed).images
     assert torch.allclose(together, alone, atol=1e-3)  # a quarter of an 8-bit level
 
 
 def test_no_crops_need_no_pass(starter):
     crops = FaceCrops(torch.empty(0, 3, 256, 256), Faces((), 1, 9, 9), torch.empty(0, 2, 3))
-    prompts = starter.encode_prompts(crops)
+    prompts = encode_prompts(starter.vre, crops)
     assert prompts.embeds.shape == (0, 77, 1024)
-    assert len(starter.restore(crops, prompts)) == 0
+    assert len(restore_crops(starter.one_step, crops, prompts)) == 0
 
 
 def test_prompts_must_be_the_crops(starter):
     crops = crops_of(2)
-    with pytest.raises(ValueError, match="1 prompts for 2 crops"):
-        starter.restore(crops, starter.encode_prompts(crops_of(1)))
+    with pytest.raises(ImageError, match="1 prompts for 2 crops"):
+        restore_crops(starter.one_step, crops, encode_prompts(starter.vre, crops_of(1)))
+
+
+def test_running_out_of_memory_halves_the_batch_and_keeps_what_is_done(starter):
+    crops, sizes = crops_of(5), []
+    prompts = encode_prompts(starter.vre, crops)
+    expected = restore_crops(starter.one_step, crops, prompts, batch_size=1).images
+
+    def out_of_memory(_module, inputs):
+        sizes.append(inputs[0].shape[0])
+        if inputs[0].shape[0] > 2:
+            raise torch.OutOfMemoryError("tried to allocate too much")
+
+    hook = starter.unet.register_forward_pre_hook(out_of_memory)
+    restored = restore_crops(starter.one_step, crops, prompts, batch_size=5).images
+    hook.remove()
+    assert sizes == [5, 3, 2, 2, 1]
+    assert torch.allclose(restored, expected, atol=1e-3)
+
+
+def test_an_error_that_is_not_about_memory_is_the_one_that_is_raised(starter):
+    crops = crops_of(2)
+    prompts = encode_prompts(starter.vre, crops)
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    hook = starter.unet.register_forward_pre_hook(fail)
+    with pytest.raises(ZeroDivisionError):
+        restore_crops(starter.one_step, crops, prompts)
+    hook.remove()

@@ -1,0 +1,10 @@
+"""OSDFace for ComfyUI: the pack's door. Nothing is imported until ComfyUI asks for the nodes."""
+
+WEB_DIRECTORY = "./web"
+
+
+async def comfy_entrypoint():
+    """Called by ComfyUI; returns the extension that lists the nodes."""
+    from .nodes.extension import OSDFaceExtension
+
+    return OSDFaceExtension()

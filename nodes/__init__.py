@@ -1,0 +1,1 @@
+"""ComfyUI's side of the pack: sockets, tooltips, progress and memory. Every algorithm is in osdface_core."""

@@ -1,0 +1,63 @@
+"""Cut aligned crops out of images, and put edited pixels back into them."""
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..osdface_core import FaceCrops, Faces, align_faces
+from . import sockets
+from .runtime import intermediate
+
+
+class OSDFaceCrop(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceCrop",
+            display_name="Crop Faces (aligned)",
+            category=sockets.CATEGORY,
+            description="Cuts every face out upright and at one size, as face restorers want it. Any other restorer or "
+            "upscaler can work on the images; Set Face Crops takes them back.",
+            search_aliases=["align face", "crop face", "ffhq", "warp face"],
+            inputs=[
+                io.Image.Input("image", tooltip="The image the faces were found in."),
+                sockets.Faces.Input("faces", tooltip="Connect Detect Faces or Select Faces."),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=64,
+                    max=2048,
+                    step=8,
+                    tooltip="512 for OSDFace's own weights, 256 for the starter. Others only for other restorers.",
+                ),
+            ],
+            outputs=[
+                sockets.Crops.Output(display_name="crops"),
+                io.Image.Output(display_name="images"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, faces: Faces, size: int) -> io.NodeOutput:
+        crops = align_faces(intermediate(sockets.from_image(image)), faces, size)
+        return io.NodeOutput(crops, sockets.to_image(crops.images))
+
+
+class OSDFaceSetCrops(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceSetCrops",
+            display_name="Set Face Crops",
+            category=sockets.CATEGORY,
+            description="Puts images from any other node in place of the face crops, to be pasted back.",
+            search_aliases=["replace crops", "face crops from image", "other restorer"],
+            inputs=[
+                sockets.Crops.Input("crops", tooltip="The crops the images were made from; they know where each goes."),
+                io.Image.Input("images", tooltip="One square image for every crop, in the same order. Any size."),
+            ],
+            outputs=[sockets.Crops.Output(display_name="crops")],
+        )
+
+    @classmethod
+    def execute(cls, crops: FaceCrops, images: Tensor) -> io.NodeOutput:
+        return io.NodeOutput(crops.with_images(intermediate(sockets.from_image(images))))

@@ -1,0 +1,45 @@
+"""Find faces, or take the boxes of another detector."""
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from . import sockets
+from .runtime import Detector
+
+
+class OSDFaceDetect(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceDetect",
+            display_name="Detect Faces",
+            category=sockets.CATEGORY,
+            description="Finds the faces in every image of a batch and numbers them in reading order. With boxes from "
+            "another detector, looks for the landmarks inside them. Show the numbers with Draw BBoxes.",
+            search_aliases=["face detection", "find faces", "face bbox", "landmarks"],
+            inputs=[
+                io.Image.Input("image", tooltip="The photo, or the frames of a video."),
+                sockets.Detector.Input("detector", tooltip="Connect Load Face Detector."),
+                sockets.threshold_input(),
+                io.BoundingBox.Input(
+                    "boxes",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Connect another detector's boxes to restore those faces instead. Leave it open to detect.",
+                ),
+            ],
+            outputs=[
+                sockets.Faces.Output(display_name="faces"),
+                io.BoundingBox.Output(display_name="boxes"),
+                io.Int.Output(display_name="count"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, detector: Detector, threshold: float, boxes: object = None) -> io.NodeOutput:
+        pixels, retinaface = sockets.from_image(image), detector.use()
+        if boxes is None:
+            faces = retinaface.detect(pixels, threshold=threshold)
+        else:
+            faces = retinaface.look_inside(pixels, sockets.from_bounding_boxes(boxes, len(pixels)))
+        return io.NodeOutput(faces, faces.to_bounding_boxes(), len(faces))

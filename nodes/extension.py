@@ -1,0 +1,32 @@
+"""The list of nodes. Their ids are for ever: workflows name them."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .crop import OSDFaceCrop, OSDFaceSetCrops
+from .detect import OSDFaceDetect
+from .load import OSDFaceLoadDetector, OSDFaceLoadModel
+from .paste import OSDFacePaste
+from .prompt import OSDFaceEncodePrompt
+from .restore import OSDFaceRestore
+from .restore_faces import OSDFaceRestoreFaces
+from .runtime import register_folders
+from .select import OSDFaceSelect
+
+
+class OSDFaceExtension(ComfyExtension):
+    def __init__(self) -> None:
+        register_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [
+            OSDFaceRestoreFaces,
+            OSDFaceLoadModel,
+            OSDFaceLoadDetector,
+            OSDFaceDetect,
+            OSDFaceSelect,
+            OSDFaceCrop,
+            OSDFaceEncodePrompt,
+            OSDFaceRestore,
+            OSDFaceSetCrops,
+            OSDFacePaste,
+        ]

@@ -1,0 +1,114 @@
+"""Load OSDFace's weights and a face detector."""
+
+from comfy_api.latest import io
+
+from ..osdface_core.detect import DETECTORS, RELEASE
+from . import sockets
+from .runtime import (
+    AUTHORS,
+    NO_BASE,
+    STARTER,
+    base_options,
+    base_path,
+    detector_options,
+    detector_path,
+    fingerprint,
+    shared_detector,
+    shared_weights,
+    weights_options,
+    weights_path,
+)
+
+
+class OSDFaceLoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceLoadModel",
+            display_name="Load OSDFace Model",
+            category=sockets.CATEGORY,
+            description="Loads OSDFace, the one-step face restorer. Nodes that name the same weights share one copy.",
+            search_aliases=["face restoration model", "osdface loader", "restore face", "fix face", "old photo"],
+            inputs=[
+                io.Combo.Input(
+                    "weights",
+                    options=weights_options(),
+                    default=STARTER,
+                    tooltip="What to restore with. Put a bundle (osdface weights convert) or a folder with the "
+                    "authors' three files into models/osdface. The starter only shows that everything works.",
+                ),
+                io.Combo.Input(
+                    "base",
+                    options=base_options(),
+                    default=NO_BASE,
+                    tooltip="Only for the authors' files: the SD 2.1-base they change, from models/checkpoints or "
+                    "models/diffusers. A bundle needs none.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=["auto", "fp32", "fp16", "bf16"],
+                    default="auto",
+                    advanced=True,
+                    tooltip="Leave it at auto. fp32 if you compare with the authors' results; fp16 halves the memory; "
+                    "bf16 only if fp16 gives black faces.",
+                ),
+            ],
+            outputs=[sockets.Model.Output(display_name="model")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, weights: str, base: str) -> bool | str:
+        try:
+            weights_path(weights), base_path(base)
+        except FileNotFoundError as error:
+            return f"{error} Put weights into models/osdface, or choose what is there."
+        if weights.startswith(AUTHORS) and base == NO_BASE:
+            return "The authors' files change SD 2.1-base and do not contain it: choose it as base."
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, weights: str, base: str, precision: str) -> object:
+        return fingerprint(weights_path(weights)), fingerprint(base_path(base)), precision
+
+    @classmethod
+    def execute(cls, weights: str, base: str, precision: str) -> io.NodeOutput:
+        return io.NodeOutput(shared_weights(weights, base, precision))
+
+
+class OSDFaceLoadDetector(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceLoadDetector",
+            display_name="Load Face Detector (RetinaFace)",
+            category=sockets.CATEGORY,
+            description="Loads facexlib's RetinaFace, which finds faces and their five landmarks.",
+            search_aliases=["face detection", "retinaface", "facexlib", "find faces"],
+            inputs=[
+                io.Combo.Input(
+                    "detector",
+                    options=detector_options(),
+                    tooltip="Resnet50 misses fewer faces; mobilenet0.25 is smaller and faster. Files belong into "
+                    "models/facedetection.",
+                ),
+            ],
+            outputs=[sockets.Detector.Output(display_name="detector")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, detector: str) -> bool | str:
+        if detector_path(detector) is None:
+            name = detector if detector in DETECTORS.values() else next(iter(DETECTORS.values()))
+            return f"{detector} is not on this machine. Get {RELEASE}{name} and put it into models/facedetection."
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, detector: str) -> object:
+        return fingerprint(detector_path(detector))
+
+    @classmethod
+    def execute(cls, detector: str) -> io.NodeOutput:
+        path = detector_path(detector)
+        if path is None:
+            raise FileNotFoundError(cls.validate_inputs(detector))
+        return io.NodeOutput(shared_detector(path))

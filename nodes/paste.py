@@ -1,0 +1,57 @@
+"""Paste restored faces back."""
+
+import json
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..osdface_core import FaceCrops, paste_faces
+from ..osdface_core.masks import FEATHER
+from . import sockets
+from .runtime import intermediate
+
+
+class OSDFacePaste(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFacePaste",
+            display_name="Paste Faces",
+            category=sockets.CATEGORY,
+            description="Pastes face crops back where they came from, also into an upscaled image. What no face covers "
+            "stays exactly as it was.",
+            search_aliases=["paste face", "uncrop", "composite faces", "stitch"],
+            inputs=[
+                io.Image.Input("image", tooltip="The image the faces came from, as it was or upscaled by any node."),
+                sockets.Crops.Input("crops", tooltip="Connect Restore Face Crops or Set Face Crops."),
+                sockets.strength_input(),
+                io.Float.Input(
+                    "feather",
+                    default=FEATHER,
+                    min=0.0,
+                    max=0.5,
+                    step=0.01,
+                    tooltip="Width of the soft border as a share of the crop. Raise it if you see an edge.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Restores only where it is white. Leave it open to restore whole faces.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image"),
+                io.Mask.Output(display_name="mask"),
+                io.String.Output(display_name="report"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, image: Tensor, crops: FaceCrops, strength: float, feather: float, mask: Tensor | None = None
+    ) -> io.NodeOutput:
+        pixels = intermediate(sockets.from_image(image))
+        region = None if mask is None else sockets.from_mask(mask, *pixels.shape[2:])
+        result = paste_faces(pixels, crops, strength=strength, feather=feather, mask=region)
+        report = json.dumps(result.report_json(), indent=1)
+        return io.NodeOutput(sockets.with_pixels(image, pixels, result.image), result.mask, report)

@@ -1,0 +1,38 @@
+"""The VRE: what each face is restored towards."""
+
+from comfy_api.latest import io
+
+from ..osdface_core import FaceCrops, encode_prompts
+from ..osdface_core.token_map import token_map
+from . import sockets
+from .runtime import Weights, intermediate, progress
+
+
+class OSDFaceEncodePrompt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceEncodePrompt",
+            display_name="Encode Face Prompt (VRE)",
+            category=sockets.CATEGORY,
+            description="Turns every face into words of OSDFace's visual dictionary. Restoring does this by itself; "
+            "use this node to look at the words, or as conditioning of SD 2.1.",
+            search_aliases=["vre", "visual prompt", "token map", "conditioning"],
+            inputs=[
+                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model."),
+                sockets.Crops.Input("crops", tooltip="Connect Crop Faces."),
+                sockets.batch_size_input(),
+            ],
+            outputs=[
+                sockets.Prompt.Output(display_name="prompt"),
+                io.Conditioning.Output(display_name="conditioning"),
+                io.Image.Output(display_name="token map"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: Weights, crops: FaceCrops, batch_size: int) -> io.NodeOutput:
+        vre = model.vre(min(batch_size, len(crops)))
+        prompts = encode_prompts(vre, crops, batch_size=batch_size, on_batch=progress(len(crops)))
+        picture = token_map(crops, prompts, vre.config.cells)
+        return io.NodeOutput(prompts, [[intermediate(prompts.embeds), {}]], sockets.to_image(picture))

@@ -1,0 +1,87 @@
+"""Everything in one node."""
+
+import json
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..osdface_core import FaceReport, align_faces, encode_prompts, paste_faces, restore_crops
+from ..osdface_core.align import can_be_aligned
+from ..osdface_core.pipeline import CANNOT_ALIGN
+from ..osdface_core.select import RULES, select_by_rule
+from . import sockets
+from .runtime import Detector, Weights, intermediate, progress
+
+ALL = "all"
+
+
+class OSDFaceRestoreFaces(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceRestoreFaces",
+            display_name="Restore Faces (OSDFace)",
+            category=sockets.CATEGORY,
+            description="Finds the faces in photos or video frames, restores each in one step and pastes them back. "
+            "Images without a face come back as they were.",
+            search_aliases=["restore face", "face restoration", "fix face", "old photo", "enhance face", "codeformer"],
+            inputs=[
+                io.Image.Input("image", tooltip="The photo, or the frames of a video."),
+                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model."),
+                sockets.Detector.Input("detector", tooltip="Connect Load Face Detector."),
+                io.Combo.Input(
+                    "faces",
+                    options=[ALL, *RULES],
+                    default=ALL,
+                    tooltip="All faces, or one of every image. For other choices use Detect and Select Faces.",
+                ),
+                sockets.strength_input(),
+                sockets.threshold_input(advanced=True),
+                sockets.batch_size_input(),
+                io.Image.Input(
+                    "background",
+                    optional=True,
+                    tooltip="The same image upscaled by any node: the faces are pasted into it instead.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image"),
+                io.Mask.Output(display_name="mask"),
+                io.Image.Output("before", display_name="faces before"),
+                io.Image.Output("after", display_name="faces after"),
+                io.String.Output(display_name="report"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        model: Weights,
+        detector: Detector,
+        faces: str,
+        strength: float,
+        threshold: float,
+        batch_size: int,
+        background: Tensor | None = None,
+    ) -> io.NodeOutput:
+        target = image if background is None else background
+        pixels, canvas = intermediate(sockets.from_image(image)), intermediate(sockets.from_image(target))
+        found = detector.use().detect(pixels, threshold=threshold)
+        kept, rest = (found, found.keep([])) if faces == ALL else select_by_rule(found, faces)
+        left_out = [FaceReport(face, False, "not selected") for face in rest]
+        left_out += [FaceReport(face, False, CANNOT_ALIGN) for face in kept if not can_be_aligned(face)]
+        before = align_faces(pixels, kept.keep(face for face in kept if can_be_aligned(face)), model.crop_size)
+        after = before
+        if len(before) and strength > 0:
+            on_batch, count = progress(len(before)), min(batch_size, len(before))
+            prompts = encode_prompts(model.vre(count), before, batch_size=batch_size)
+            after = restore_crops(model.one_step(count), before, prompts, batch_size=batch_size, on_batch=on_batch)
+        result = paste_faces(canvas, after, strength=strength, left_out=left_out)
+        return io.NodeOutput(
+            sockets.with_pixels(target, canvas, result.image),
+            result.mask,
+            sockets.to_image(before.images),
+            sockets.to_image(after.images),
+            json.dumps(result.report_json(), indent=1),
+        )

@@ -1,0 +1,210 @@
+"""The only room that knows ComfyUI's insides: devices, memory, progress, interrupts and model folders."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+
+from ..osdface_core.batches import OnBatch
+from ..osdface_core.detect import DETECTORS, RetinaFace, load_detector
+from ..osdface_core.model import OSDFaceModel
+from ..osdface_core.one_step import OneStep
+from ..osdface_core.vre import VRE
+from ..osdface_core.weights import load_model
+from ..osdface_core.weights.authors import VRE_FILE
+
+Loaded = TypeVar("Loaded")
+
+WEIGHTS, DETECTORS_KEY = "osdface", "facedetection"
+"""Our keys in folder_paths."""
+
+STARTER = "starter (built in)"
+AUTHORS = "authors' files in "
+NO_BASE = "none"
+
+GIGABYTE = 1e9
+
+
+def register_folders() -> None:
+    """Tell ComfyUI where models live: models/osdface, and the folders other packs use for facexlib's detectors."""
+    for key, names in ((WEIGHTS, ["osdface"]), (DETECTORS_KEY, ["facedetection", "facexlib"])):
+        for name in names:
+            folder_paths.add_model_folder_path(key, os.path.join(folder_paths.models_dir, name))
+        paths, extensions = folder_paths.folder_names_and_paths[key]
+        folder_paths.folder_names_and_paths[key] = (paths, set(extensions) | {".safetensors", ".pth", ".ckpt"})
+
+
+# -- what there is to choose from -----------------------------------------------------------------------------------
+
+
+def weights_options() -> list[str]:
+    """The starter, the bundles in models/osdface, and the folders there that hold the authors' files."""
+    files = folder_paths.get_filename_list(WEIGHTS)
+    folders = sorted({os.path.dirname(file) or "." for file in files if os.path.basename(file) == VRE_FILE})
+    elsewhere = [file for file in files if (os.path.dirname(file) or ".") not in folders]
+    bundles = [file for file in elsewhere if file.endswith(".safetensors")]
+    return [STARTER, *bundles, *(AUTHORS + folder for folder in folders)]
+
+
+def base_options() -> list[str]:
+    """SD 2.1-base may lie among ComfyUI's checkpoints or in its diffusers folder."""
+    folders = [
+        f"diffusers/{name}"
+        for root in folder_paths.get_folder_paths("diffusers")
+        if os.path.isdir(root)
+        for name in sorted(os.listdir(root))
+        if os.path.isfile(os.path.join(root, name, "model_index.json"))
+    ]
+    return [NO_BASE, *folders, *(f"checkpoints/{name}" for name in folder_paths.get_filename_list("checkpoints"))]
+
+
+def detector_options() -> list[str]:
+    """facexlib's RetinaFace files, the missing ones too: choosing one says where to get it."""
+    known = {name.lower() for name in DETECTORS.values()}
+    files = folder_paths.get_filename_list(DETECTORS_KEY)
+    there = [file for file in files if Path(file).with_suffix(".pth").name.lower() in known]
+    return there + [file for file in DETECTORS.values() if file not in there]
+
+
+def weights_path(option: str) -> Path | None:
+    """The file or folder behind an option; None for the starter. Raises FileNotFoundError."""
+    if option == STARTER:
+        return None
+    if option.startswith(AUTHORS):
+        file = os.path.normpath(os.path.join(option.removeprefix(AUTHORS), VRE_FILE))
+        return Path(folder_paths.get_full_path_or_raise(WEIGHTS, file)).parent
+    return Path(folder_paths.get_full_path_or_raise(WEIGHTS, option))
+
+
+def base_path(option: str) -> Path | None:
+    """The file or folder behind an option; None for "none". Raises FileNotFoundError."""
+    if option == NO_BASE:
+        return None
+    kind, _, name = option.partition("/")
+    if kind == "checkpoints":
+        return Path(folder_paths.get_full_path_or_raise("checkpoints", name))
+    for root in folder_paths.get_folder_paths("diffusers"):
+        if os.path.isdir(root) and name in os.listdir(root):
+            return Path(root) / name
+    raise FileNotFoundError(f"There is no SD 2.1-base folder {option!r} any more. Choose another base.")
+
+
+def detector_path(option: str) -> Path | None:
+    """The file behind an option, or None where it is missing."""
+    path = folder_paths.get_full_path(DETECTORS_KEY, option)
+    return None if path is None else Path(path)
+
+
+def fingerprint(path: Path | None) -> tuple[Any, ...]:
+    """What changes when a file, or one in a folder, changes: its size and time."""
+    if path is None:
+        return ()
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file())
+
+
+# -- networks under ComfyUI's memory management ---------------------------------------------------------------------
+
+
+class Resident:
+    """Networks that ComfyUI moves between memories."""
+
+    def __init__(self, networks: torch.nn.Module):
+        self.patcher = comfy.model_patcher.ModelPatcher(
+            networks,
+            load_device=comfy.model_management.get_torch_device(),
+            offload_device=comfy.model_management.unet_offload_device(),
+        )
+
+    def use(self, memory: float = 0) -> Any:
+        """The networks, whole, on the device that computes, with `memory` bytes free beside them."""
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
+        return self.patcher.model
+
+
+class Weights:
+    """OSDFace's networks, as all nodes share them."""
+
+    def __init__(self, model: OSDFaceModel):
+        self.notice = model.notice
+        self.crop_size = model.config.crop_size
+        self.resident = Resident(model)
+
+    def vre(self, faces: int) -> VRE:
+        """The embedder, ready for so many faces at once."""
+        return self.resident.use(0.4 * GIGABYTE * faces).vre
+
+    def one_step(self, faces: int) -> OneStep:
+        """The restorer, ready for so many faces at once."""
+        return self.resident.use(1.5 * GIGABYTE * faces).one_step
+
+
+class Detector:
+    """RetinaFace, as all nodes share it."""
+
+    def __init__(self, retinaface: RetinaFace):
+        self.retinaface = retinaface
+        self.resident = Resident(torch.nn.ModuleList([retinaface.network]))
+
+    def use(self) -> RetinaFace:
+        self.resident.use()
+        return self.retinaface
+
+
+_shared: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
+"""One copy of whatever is loaded, for as long as some node's output holds it."""
+
+
+def share(key: tuple[Any, ...], load: Callable[[], Loaded]) -> Loaded:
+    loaded = _shared.get(key)
+    if loaded is None:
+        _shared[key] = loaded = load()
+    return loaded
+
+
+def shared_weights(option: str, base: str, precision: str) -> Weights:
+    """The networks of these options: the copy that is loaded already, if any."""
+    path, dtype = weights_path(option), choose_dtype(precision)
+    sd21 = base_path(base) if path is not None and path.is_dir() else None
+    key = ("weights", fingerprint(path), fingerprint(sd21), dtype)
+    return share(key, lambda: Weights(load_model(path, sd21, dtype=dtype)))
+
+
+def shared_detector(path: Path) -> Detector:
+    return share(("detector", fingerprint(path)), lambda: Detector(load_detector(path)))
+
+
+def choose_dtype(precision: str) -> torch.dtype:
+    """fp16 keeps the image better than bf16 (71 dB against 54 dB): "auto" takes it where the device is made for it."""
+    chosen = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
+    if chosen is not None:
+        return chosen
+    device = comfy.model_management.get_torch_device()
+    return torch.float16 if comfy.model_management.should_use_fp16(device) else torch.float32
+
+
+# -- while a node works ---------------------------------------------------------------------------------------------
+
+
+def progress(total: int) -> OnBatch:
+    """A progress bar on the node, up to `total`, for the core's `on_batch`; an interrupt by the user ends the work."""
+    bar = comfy.utils.ProgressBar(max(total, 1))
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+    def on_batch(done: int, _count: int) -> None:
+        bar.update_absolute(done, total)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    return on_batch
+
+
+def intermediate(tensor: torch.Tensor) -> torch.Tensor:
+    """Results live where ComfyUI keeps what travels between nodes."""
+    return tensor.to(comfy.model_management.intermediate_device())

@@ -1,0 +1,108 @@
+"""The pack's own socket types, and ComfyUI's images, masks and boxes as the core takes them.
+
+OSDFACE_MODEL     runtime.Weights or native.NativeWeights: the networks under ComfyUI's memory management
+OSDFACE_DETECTOR  runtime.Detector: RetinaFace, likewise
+OSDFACE_FACES     osdface_core.Faces
+OSDFACE_CROPS     osdface_core.FaceCrops
+OSDFACE_PROMPT    osdface_core.Prompts
+"""
+
+import torch
+import torch.nn.functional as F
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..osdface_core.errors import ImageError
+from ..osdface_core.faces import Box
+
+Model = io.Custom("OSDFACE_MODEL")
+Detector = io.Custom("OSDFACE_DETECTOR")
+Faces = io.Custom("OSDFACE_FACES")
+Crops = io.Custom("OSDFACE_CROPS")
+Prompt = io.Custom("OSDFACE_PROMPT")
+
+CATEGORY = "OSDFace"
+
+
+def threshold_input(advanced: bool = False) -> io.Float.Input:
+    return io.Float.Input(
+        "threshold",
+        default=0.8,
+        min=0.05,
+        max=1.0,
+        step=0.01,
+        advanced=advanced,
+        tooltip="Lower it to catch blurred, turned or hidden faces; raise it if things that are no face are found.",
+    )
+
+
+def strength_input() -> io.Float.Input:
+    return io.Float.Input(
+        "strength",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        tooltip="Lower it to keep more of the photo. 0 changes nothing at all.",
+    )
+
+
+def batch_size_input() -> io.Int.Input:
+    return io.Int.Input(
+        "batch_size",
+        default=4,
+        min=1,
+        max=64,
+        advanced=True,
+        tooltip="Faces at once: more is faster on a large card. It halves itself when memory runs out.",
+    )
+
+
+def from_image(image: Tensor) -> Tensor:
+    """IMAGE [B,H,W,C], of any precision, with or without alpha -> [B,3,H,W] float32. Raises ImageError for NaN."""
+    pixels = image[..., :3].float().movedim(-1, 1)
+    if pixels.shape[1] < 3:
+        pixels = pixels[:, :1].expand(-1, 3, -1, -1)
+    if not pixels.isfinite().all():
+        raise ImageError("The image holds NaN or infinite values: the node before it has failed. Look at its result.")
+    return pixels
+
+
+def to_image(pixels: Tensor) -> Tensor:
+    """[B,3,H,W] -> IMAGE [B,H,W,3]."""
+    return pixels.movedim(1, -1)
+
+
+def with_pixels(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """The IMAGE whose pixels were `before` [B,3,H,W] with `after` instead, its alpha kept; itself if none changed."""
+    if after is before:
+        return image
+    return torch.cat([to_image(after), image[..., 3:].float()], dim=-1)
+
+
+def from_mask(mask: Tensor, height: int, width: int) -> Tensor:
+    """MASK [B,h,w] or [h,w] of any size -> [B,height,width]."""
+    mask = mask.float().reshape(-1, 1, *mask.shape[-2:])
+    if mask.shape[2:] != (height, width):
+        mask = F.interpolate(mask, (height, width), mode="bilinear", antialias=True)
+    return mask[:, 0]
+
+
+def from_bounding_boxes(value: object, frames: int) -> list[list[Box]]:
+    """BOUNDING_BOX (one, a list, or a list for every image) -> corner boxes for every frame; one image's go for all."""
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        raise ImageError(f"These are no bounding boxes, but a {type(value).__name__}.")
+    if all(isinstance(box, dict) for box in value):
+        value = [value]
+    per_frame = [[corners(box) for box in boxes] for boxes in value]
+    if len(per_frame) == 1:
+        per_frame *= frames
+    if len(per_frame) != frames:
+        raise ImageError(f"There are bounding boxes for {len(per_frame)} images, but the batch has {frames}.")
+    return per_frame
+
+
+def corners(box: dict[str, float]) -> Box:
+    return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
