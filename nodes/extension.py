@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .crop import OSDFaceCrop, OSDFaceSetCrops
 from .detect import OSDFaceDetect
 from .load import OSDFaceLoadDetector, OSDFaceLoadModel
+from .native import OSDFaceModelFromComfy
 from .paste import OSDFacePaste
 from .prompt import OSDFaceEncodePrompt
 from .restore import OSDFaceRestore
@@ -21,6 +22,7 @@ class OSDFaceExtension(ComfyExtension):
         return [
             OSDFaceRestoreFaces,
             OSDFaceLoadModel,
+            OSDFaceModelFromComfy,
             OSDFaceLoadDetector,
             OSDFaceDetect,
             OSDFaceSelect,

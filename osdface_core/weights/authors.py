@@ -8,7 +8,7 @@ import torch
 
 from ..errors import KeysError, ShapeError, WeightsNotFoundError
 from ..model import ModelConfig, OSDFaceModel
-from ..vre import VREConfig
+from ..vre import VRE, VREConfig
 from .files import Tensors, fill, read_tensors
 from .lora import merge_lora
 from .sd21 import read_base
@@ -59,13 +59,27 @@ def load_authors_files(folder: str | Path, base: str | Path, config: ModelConfig
     config, unet, vae = read_base(base, config)
     with torch.device("meta"):
         model = OSDFaceModel(config)
-    fill(model.vre.encoder, part(vre_tensors, "encoder."), vre_path)
-    fill(model.vre.quantizer, part(vre_tensors, "quantizer."), vre_path)
-    if model.vre.projector is not None:
-        fill(model.vre.projector, read_prompt_mlp(prompt_path), prompt_path)
+    fill_vre(model.vre, vre_tensors, vre_path, prompt_path)
     fill(model.unet, merge_lora(unet, read_tensors(lora_path)[0], lora_path), base)
     fill(model.vae, vae, base)
     return model
+
+
+def load_authors_vre(folder: str | Path) -> VRE:
+    """The embedder alone, for a UNet and VAE from elsewhere. Raises a WeightsError like `load_authors_files`."""
+    vre_path, _, prompt_path = authors_paths(folder, ModelConfig())
+    tensors = read_vre(vre_path)
+    with torch.device("meta"):
+        vre = VRE(sizes_of(tensors, VREConfig(), vre_path))
+    fill_vre(vre, tensors, vre_path, prompt_path)
+    return vre.eval().requires_grad_(False)
+
+
+def fill_vre(vre: VRE, tensors: Tensors, vre_path: Path, prompt_path: Path) -> None:
+    fill(vre.encoder, part(tensors, "encoder."), vre_path)
+    fill(vre.quantizer, part(tensors, "quantizer."), vre_path)
+    if vre.projector is not None:
+        fill(vre.projector, read_prompt_mlp(prompt_path), prompt_path)
 
 
 def authors_paths(folder: str | Path, config: ModelConfig) -> tuple[Path, Path, Path]:
