@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..osdface_core.overlay import draw_numbers
 from . import sockets
 from .runtime import Detector
 
@@ -15,7 +16,7 @@ class OSDFaceDetect(io.ComfyNode):
             display_name="Detect Faces",
             category=sockets.CATEGORY,
             description="Finds the faces in every image of a batch and numbers them in reading order. With boxes from "
-            "another detector, looks for the landmarks inside them. Show the numbers with Draw BBoxes.",
+            "another detector, looks for the landmarks inside them. The preview shows the numbers.",
             search_aliases=["face detection", "find faces", "face bbox", "landmarks"],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a video."),
@@ -25,6 +26,7 @@ class OSDFaceDetect(io.ComfyNode):
                     "boxes",
                     optional=True,
                     force_input=True,
+                    socketless=False,
                     tooltip="Connect another detector's boxes to restore those faces instead. Leave it open to detect.",
                 ),
             ],
@@ -32,6 +34,7 @@ class OSDFaceDetect(io.ComfyNode):
                 sockets.Faces.Output(display_name="faces"),
                 io.BoundingBox.Output(display_name="boxes"),
                 io.Int.Output(display_name="count"),
+                io.Image.Output(display_name="preview"),
             ],
         )
 
@@ -42,4 +45,5 @@ class OSDFaceDetect(io.ComfyNode):
             faces = retinaface.detect(pixels, threshold=threshold)
         else:
             faces = retinaface.look_inside(pixels, sockets.from_bounding_boxes(boxes, len(pixels)))
-        return io.NodeOutput(faces, faces.to_bounding_boxes(), len(faces))
+        preview = sockets.to_image(draw_numbers(pixels, faces))
+        return io.NodeOutput(faces, faces.to_bounding_boxes(), len(faces), preview)

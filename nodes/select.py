@@ -36,7 +36,7 @@ class OSDFaceSelect(io.ComfyNode):
                 io.String.Input(
                     "numbers",
                     default="0",
-                    tooltip="For 'these numbers': the faces' numbers, like 0, 2 or 1-3. Draw BBoxes shows them.",
+                    tooltip="For 'these numbers': those in the preview of Detect Faces, like 0, 2 or 1-3.",
                 ),
             ],
             outputs=[sockets.Faces.Output(display_name="kept"), sockets.Faces.Output("rest", display_name="rest")],
