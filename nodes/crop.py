@@ -39,7 +39,7 @@ class OSDFaceCrop(io.ComfyNode):
     @classmethod
     def execute(cls, image: Tensor, faces: Faces, size: int) -> io.NodeOutput:
         crops = align_faces(intermediate(sockets.from_image(image)), faces, size)
-        return io.NodeOutput(crops, sockets.to_image(crops.images))
+        return io.NodeOutput(crops, sockets.crops_to_image(crops.images))
 
 
 class OSDFaceSetCrops(io.ComfyNode):
@@ -60,4 +60,6 @@ class OSDFaceSetCrops(io.ComfyNode):
 
     @classmethod
     def execute(cls, crops: FaceCrops, images: Tensor) -> io.NodeOutput:
+        if not len(crops):
+            return io.NodeOutput(crops)
         return io.NodeOutput(crops.with_images(intermediate(sockets.from_image(images))))

@@ -35,4 +35,4 @@ class OSDFaceEncodePrompt(io.ComfyNode):
         vre = model.vre(min(batch_size, len(crops)))
         prompts = encode_prompts(vre, crops, batch_size=batch_size, on_batch=progress(len(crops)))
         picture = token_map(crops, prompts, vre.config.cells)
-        return io.NodeOutput(prompts, [[intermediate(prompts.embeds), {}]], sockets.to_image(picture))
+        return io.NodeOutput(prompts, [[intermediate(prompts.embeds), {}]], sockets.crops_to_image(picture))

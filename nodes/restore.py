@@ -70,11 +70,11 @@ class OSDFaceRestore(io.ComfyNode):
         prompt: Prompts | None = None,
     ) -> io.NodeOutput:
         if not len(crops):
-            return io.NodeOutput(crops, sockets.to_image(crops.images))
+            return io.NodeOutput(crops, sockets.crops_to_image(crops.images))
         on_batch, faces = progress(len(crops)), min(batch_size, len(crops))
         if prompt is None:
             prompt = encode_prompts(model.vre(faces), crops, batch_size=batch_size)
         one_step = replace(model.one_step(faces), timestep=timestep)
         seed_or_mode = seed if sample else None
         restored = restore_crops(one_step, crops, prompt, batch_size=batch_size, seed=seed_or_mode, on_batch=on_batch)
-        return io.NodeOutput(restored, sockets.to_image(restored.images))
+        return io.NodeOutput(restored, sockets.crops_to_image(restored.images))

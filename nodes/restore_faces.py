@@ -81,7 +81,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         return io.NodeOutput(
             sockets.with_pixels(target, canvas, result.image),
             result.mask,
-            sockets.to_image(before.images),
-            sockets.to_image(after.images),
+            sockets.crops_to_image(before.images),
+            sockets.crops_to_image(after.images),
             json.dumps(result.report_json(), indent=1),
         )

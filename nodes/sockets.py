@@ -73,6 +73,11 @@ def to_image(pixels: Tensor) -> Tensor:
     return pixels.movedim(1, -1)
 
 
+def crops_to_image(pixels: Tensor) -> Tensor:
+    """[N,3,S,S] -> IMAGE [N,S,S,3]; one black picture where there are no faces, since many nodes fail on none."""
+    return to_image(pixels if len(pixels) else pixels.new_zeros(1, *pixels.shape[1:]))
+
+
 def with_pixels(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
     """The IMAGE whose pixels were `before` [B,3,H,W] with `after` instead, its alpha kept; itself if none changed."""
     if after is before:

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from host.client import Server, furnish, start_comfyui, start_standin
 from parity import recipe
 from safetensors.torch import save_file
 
@@ -16,16 +18,16 @@ from osdface_core.weights import load_authors_files
 from osdface_core.weights.files import read_tensors
 
 ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("OSDFACE_SHARED", ROOT.parent / "shared")) / "data"
 torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of shared test data: $OSDFACE_SHARED, or ../shared. Tests that need it skip where it is absent."""
-    folder = Path(os.environ.get("OSDFACE_SHARED", ROOT.parent / "shared"))
-    if not (folder / "data").is_dir():
+    if not SHARED.is_dir():
         pytest.skip("no shared data: set OSDFACE_SHARED to its folder")
-    return folder / "data"
+    return SHARED
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +36,21 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     recipe.write_weights("tiny", folder)
     return folder
+
+
+@pytest.fixture(scope="session", params=["stand-in", "ComfyUI"])
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running host with our nodes: the stand-in, and a real ComfyUI where COMFYUI_PATH names a checkout."""
+    base = tmp_path_factory.mktemp("host")
+    furnish(base, SHARED if SHARED.is_dir() else None)
+    if request.param == "stand-in":
+        server = start_standin(base)
+    elif "COMFYUI_PATH" in os.environ:
+        server = start_comfyui(base, Path(os.environ["COMFYUI_PATH"]))
+    else:
+        pytest.skip("no ComfyUI: set COMFYUI_PATH to a checkout (and COMFYUI_PYTHON to its Python)")
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

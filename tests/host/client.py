@@ -1,0 +1,145 @@
+"""Start a host, the stand-in or a real ComfyUI, and talk to it."""
+
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent.parent
+PACK = "osdface-comfyui"
+DETECTOR = "detection_mobilenet0.25_Final.pth"
+
+
+class Server:
+    """A running host with a base folder of its own: models/, input/, output/."""
+
+    def __init__(self, command: list[str], base: Path, cwd: Path):
+        self.base, self.port = base, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = base / "server.log"
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, "--port", str(self.port)], cwd=cwd, stdout=log, stderr=subprocess.STDOUT, env=environment
+            )
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        for _ in range(600):
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the host ended: {self.log.read_text()[-2000:]}")
+            try:
+                if "OSDFaceRestoreFaces" in self.get("object_info"):
+                    return
+            except (urllib.error.URLError, ConnectionError):
+                pass
+            time.sleep(0.2)
+        raise RuntimeError(f"the host does not answer: {self.log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}/api/{path}") as answer:
+            return json.load(answer)
+
+    def post(self, path: str, body: Any) -> Any:
+        content = json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/api/{path}", content, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return json.loads(answer.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            return json.loads(error.read())
+
+    def start(self, prompt: dict[str, Any]) -> dict[str, Any]:
+        """Queue a prompt; returns ComfyUI's answer, with `prompt_id` or `node_errors`."""
+        return self.post("prompt", {"prompt": prompt, "client_id": "test"})
+
+    def finish(self, number: str) -> dict[str, Any]:
+        for _ in range(1200):
+            history = self.get(f"history/{number}")
+            if number in history:
+                return history[number]
+            time.sleep(0.1)
+        raise RuntimeError("the prompt does not end")
+
+    def run(self, prompt: dict[str, Any]) -> dict[str, Any]:
+        """Run a prompt to its end; returns the outputs by node. Raises NodeError with the message the user sees."""
+        answer = self.start(prompt)
+        if answer.get("node_errors"):
+            raise NodeError(json.dumps(answer["node_errors"]))
+        entry = self.finish(answer["prompt_id"])
+        if entry["status"]["status_str"] != "success":
+            raise NodeError(json.dumps(entry["status"]["messages"]))
+        return entry["outputs"]
+
+    def picture(self, output: dict[str, Any], number: int = 0) -> np.ndarray:
+        """An image that an output node has shown."""
+        query = urllib.parse.urlencode(output["images"][number])
+        with urllib.request.urlopen(f"{self.url}/api/view?{query}") as answer:
+            return np.array(Image.open(io.BytesIO(answer.read())).convert("RGB"))
+
+
+class NodeError(Exception):
+    """What a prompt failed with."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def start_standin(base: Path) -> Server:
+    command = [sys.executable, "-m", "host.server", "--base", str(base), "--pack", str(ROOT)]
+    return Server(command, base, ROOT / "tests")
+
+
+def start_comfyui(base: Path, checkout: Path) -> Server:
+    """A real ComfyUI with a base folder of its own, run by $COMFYUI_PYTHON or this Python."""
+    (base / "custom_nodes").mkdir()
+    (base / "custom_nodes" / PACK).symlink_to(ROOT)
+    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+    options = ["--cpu", "--listen", "127.0.0.1", "--base-directory", str(base), "--disable-api-nodes"]
+    database = ["--database-url", "sqlite:///:memory:"]
+    return Server([python, str(checkout / "main.py"), *options, *database], base, checkout)
+
+
+def furnish(base: Path, shared: Path | None) -> None:
+    """Put photos and a detector into a host's folders: the real one where the shared data is, else a blind one."""
+    inputs, detectors = base / "input", base / "models" / "facedetection"
+    for folder in (inputs, detectors):
+        folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "examples" / "astronaut.png", inputs)
+    Image.new("RGB", (300, 200), (90, 120, 150)).save(inputs / "noface.png")
+    if shared is not None:
+        shutil.copy(shared / "weights" / DETECTOR, detectors)
+        shutil.copy(shared / "images" / "group_solvay1927.jpg", inputs)
+    else:
+        torch.save(blind_detector(), detectors / DETECTOR)
+
+
+def blind_detector() -> dict[str, torch.Tensor]:
+    """Weights of a RetinaFace that never sees a face."""
+    from facexlib.detection.retinaface import RetinaFace
+
+    network = RetinaFace(network_name="mobile0.25", device=torch.device("cpu"))
+    for head in network.ClassHead:
+        torch.nn.init.zeros_(head.conv1x1.weight)
+        head.conv1x1.bias.data = torch.tensor([9.0, -9.0] * head.num_anchors)
+    return network.state_dict()

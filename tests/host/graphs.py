@@ -1,0 +1,63 @@
+"""Prompts in ComfyUI's API format, as a person would wire them."""
+
+from typing import Any
+
+from .client import DETECTOR
+
+Prompt = dict[str, Any]
+STARTER = "starter (built in)"
+
+
+def node(kind: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": kind, "inputs": inputs}
+
+
+def loaders(image: str = "astronaut.png", weights: str = STARTER) -> Prompt:
+    return {
+        "image": node("LoadImage", image=image),
+        "model": node("OSDFaceLoadModel", weights=weights, base="none", precision="auto"),
+        "detector": node("OSDFaceLoadDetector", detector=DETECTOR),
+    }
+
+
+def restore_faces(image: Any = ("image", 0), **changes: Any) -> dict[str, Any]:
+    inputs = {"faces": "all", "strength": 1.0, "threshold": 0.8, "batch_size": 4} | changes
+    return node("OSDFaceRestoreFaces", image=list(image), model=["model", 0], detector=["detector", 0], **inputs)
+
+
+def all_in_one(image: str = "astronaut.png", **changes: Any) -> Prompt:
+    """Load, restore, save; the report as text."""
+    return loaders(image) | {
+        "restore": restore_faces(**changes),
+        "save": node("SaveImage", images=["restore", 0], filename_prefix="all_in_one"),
+        "report": node("PreviewAny", source=["restore", 4]),
+    }
+
+
+def step_by_step(image: str = "astronaut.png", **changes: Any) -> Prompt:
+    """Every stage in a node of its own. `changes`: inputs of nodes, by the node's name here."""
+    prompt = loaders(image) | {
+        "detect": node("OSDFaceDetect", image=["image", 0], detector=["detector", 0], threshold=0.8),
+        "select": node("OSDFaceSelect", faces=["detect", 0], rule="largest", count=100, numbers="0"),
+        "crop": node("OSDFaceCrop", image=["image", 0], faces=["select", 0], size=256),
+        "prompt": node("OSDFaceEncodePrompt", model=["model", 0], crops=["crop", 0], batch_size=4),
+        "restore": node(
+            "OSDFaceRestore",
+            model=["model", 0],
+            crops=["crop", 0],
+            prompt=["prompt", 0],
+            batch_size=4,
+            sample=False,
+            seed=0,
+            timestep=399,
+        ),
+        "set": node("OSDFaceSetCrops", crops=["crop", 0], images=["restore", 1]),
+        "paste": node("OSDFacePaste", image=["image", 0], crops=["set", 0], strength=1.0, feather=0.1),
+        "save": node("SaveImage", images=["paste", 0], filename_prefix="steps"),
+        "report": node("PreviewAny", source=["paste", 2]),
+        "map": node("PreviewImage", images=["prompt", 2]),
+        "numbers": node("PreviewImage", images=["detect", 3]),
+    }
+    for name, inputs in changes.items():
+        prompt[name]["inputs"] |= inputs
+    return prompt

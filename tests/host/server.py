@@ -1,0 +1,282 @@
+"""A small stand-in for ComfyUI's server: our nodes, a few of its own, and what the real frontend asks for.
+
+python -m host.server --base DIR --pack DIR --port N
+"""
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import os
+import sys
+import traceback
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+from aiohttp import WSMsgType, web
+
+from . import core_nodes, fakes
+
+
+class Host:
+    """The nodes, and the prompts that run through them one after another."""
+
+    def __init__(self, base: str, pack: Path):
+        self.folders = fakes.install(base)
+        self.pack = pack
+        spec = importlib.util.spec_from_file_location(
+            "pack", pack / "__init__.py", submodule_search_locations=[str(pack)]
+        )
+        self.module = importlib.util.module_from_spec(spec)
+        sys.modules["pack"] = self.module
+        spec.loader.exec_module(self.module)
+        extension = asyncio.run(self.module.comfy_entrypoint())
+        self.ours = {node.define_schema().node_id: node for node in asyncio.run(extension.get_node_list())}
+        self.history: dict[str, Any] = {}
+        self.sockets: dict[str, web.WebSocketResponse] = {}
+        self.cache: dict[str, Any] = {}
+        self.queue: asyncio.Queue[Any] = asyncio.Queue()
+
+    def object_info(self) -> dict[str, Any]:
+        schemas = {name: schema for name, (schema, _) in core_nodes.make(self.folders).items()}
+        core = {name: schema.as_v1() | {"python_module": "nodes"} for name, schema in schemas.items()}
+        ours = {name: node.define_schema().as_v1() for name, node in self.ours.items()}
+        return core | {name: info | {"python_module": "custom_nodes.osdface"} for name, info in ours.items()}
+
+    # -- prompts ----------------------------------------------------------------------------------------------------
+
+    def validate(self, prompt: dict[str, Any]) -> dict[str, Any]:
+        """Errors by node, as ComfyUI reports them."""
+        info, errors = self.object_info(), {}
+        for key, node in prompt.items():
+            kind, given = node["class_type"], node["inputs"]
+            problems = []
+            for name, (io_type, options) in info[kind]["input"]["required"].items():
+                if name not in given:
+                    problems.append(("required_input_missing", "Required input is missing", name))
+                elif io_type == "COMBO" and given[name] not in options["options"]:
+                    problems.append(("value_not_in_list", "Value not in list", f"{name}: {given[name]!r}"))
+            check = getattr(self.ours.get(kind), "validate_inputs", None)
+            if check and not problems:
+                wanted = check.__code__.co_varnames[1 : check.__code__.co_argcount]
+                answer = check(**{name: given[name] for name in wanted})
+                if answer is not True:
+                    problems.append(("custom_validation_failed", "Custom validation failed for node", answer))
+            if problems:
+                found = [{"type": t, "message": m, "details": str(d), "extra_info": {}} for t, m, d in problems]
+                errors[key] = {"errors": found, "dependent_outputs": [], "class_type": kind}
+        return errors
+
+    def execute(self, prompt: dict[str, Any], tell: Any) -> dict[str, Any]:
+        """Run every output node; returns what they show. `tell(kind, data)` reports on the way."""
+        info, shown, done = self.object_info(), {}, {}
+
+        def signature(key: str) -> str:
+            node = prompt[key]
+            inputs = {n: signature(v[0]) + str(v[1]) if is_link(v) else v for n, v in node["inputs"].items()}
+            return json.dumps([node["class_type"], inputs], sort_keys=True)
+
+        def run(key: str) -> tuple[Any, ...]:
+            if key in done:
+                return done[key]
+            node = prompt[key]
+            kind = node["class_type"]
+            values = {n: run(v[0])[v[1]] if is_link(v) else v for n, v in node["inputs"].items()}
+            tell("executing", {"node": key, "display_node": key})
+            fakes.State.on_progress = lambda value, total: tell("progress", {"value": value, "max": total, "node": key})
+            mark = signature(key)
+            stamp = getattr(self.ours.get(kind), "fingerprint_inputs", None)
+            if stamp:
+                mark += repr(stamp(**{n: v for n, v in node["inputs"].items() if not is_link(v)}))
+            if mark not in self.cache or info[kind]["output_node"]:
+                try:
+                    if kind in self.ours:
+                        self.cache[mark] = self.ours[kind].execute(**values).args
+                    else:
+                        result = core_nodes.make(self.folders)[kind][1](**values)
+                        self.cache[mark] = result if isinstance(result, tuple) else ()
+                        if isinstance(result, dict):
+                            shown[key] = result
+                            tell("executed", {"node": key, "display_node": key, "output": result})
+                except Exception as error:
+                    error.node = key  # type: ignore[attr-defined]
+                    raise
+            done[key] = self.cache[mark]
+            return done[key]
+
+        with torch.inference_mode():
+            for key, node in prompt.items():
+                if info[node["class_type"]]["output_node"]:
+                    run(key)
+        return shown
+
+    async def work(self) -> None:
+        """Take prompts from the queue for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            number, prompt, client = await self.queue.get()
+
+            def tell(kind: str, data: dict[str, Any], number: str = number, client: str = client) -> None:
+                message = json.dumps({"type": kind, "data": {**data, "prompt_id": number}})
+                socket = self.sockets.get(client)
+                if socket is not None:
+                    asyncio.run_coroutine_threadsafe(socket.send_str(message), loop)
+
+            tell("execution_start", {})
+            status, outputs = {"status_str": "success", "completed": True, "messages": []}, {}
+            try:
+                outputs = await asyncio.to_thread(self.execute, prompt, tell)
+                tell("execution_success", {})
+            except fakes.Interrupted:
+                status = {"status_str": "error", "completed": False, "messages": [["execution_interrupted", {}]]}
+                tell("execution_interrupted", {"executed": [], "node_id": None, "node_type": None})
+            except Exception as error:  # noqa: BLE001 (whatever a node raises is reported to the user)
+                key = getattr(error, "node", None)
+                about = {
+                    "node_id": key,
+                    "node_type": prompt[key]["class_type"] if key else None,
+                    "exception_message": str(error),
+                    "exception_type": type(error).__name__,
+                    "traceback": traceback.format_tb(error.__traceback__),
+                    "executed": [],
+                }
+                status = {"status_str": "error", "completed": False, "messages": [["execution_error", about]]}
+                tell("execution_error", about)
+            self.history[number] = {"outputs": outputs, "status": status, "prompt": [0, number, prompt, {}, []]}
+            tell("executing", {"node": None})
+            tell("status", {"status": {"exec_info": {"queue_remaining": self.queue.qsize()}}})
+
+
+def is_link(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+
+
+def routes(host: Host) -> web.Application:
+    """The addresses that the frontend and the tests ask for."""
+    import comfyui_frontend_package
+
+    static = Path(comfyui_frontend_package.__file__).parent / "static"
+    settings: dict[str, Any] = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.ShowMissingNodesWarning": True}
+    fixed = {
+        "features": {},
+        "users": {"storage": "server", "migrated": True},
+        "extensions": [],
+        "global_subgraphs": {},
+        "node_replacements": {},
+        "workflow_templates": {},
+        "experiment/models": [],
+        "userdata": [],
+        "jobs": {"jobs": [], "pagination": {"offset": 0, "limit": 200, "total": 0, "has_more": False}},
+        "queue": {"queue_running": [], "queue_pending": []},
+    }
+    about = {"os": "posix", "python_version": sys.version, "embedded_python": False, "comfyui_version": "0.33.0"}
+    about |= {
+        "pytorch_version": torch.__version__,
+        "argv": ["main.py", "--disable-api-nodes"],
+        "ram_total": 0,
+        "ram_free": 0,
+    }
+    api = web.RouteTableDef()
+
+    @api.get("/api/system_stats")
+    async def system_stats(_request: web.Request) -> web.Response:
+        return web.json_response({"system": about, "devices": []})
+
+    @api.get("/api/object_info")
+    async def object_info(_request: web.Request) -> web.Response:
+        return web.json_response(host.object_info())
+
+    @api.get("/api/settings")
+    async def all_settings(_request: web.Request) -> web.Response:
+        return web.json_response(settings)
+
+    @api.post("/api/settings/{id}")
+    async def set_setting(request: web.Request) -> web.Response:
+        settings[request.match_info["id"]] = await request.json()
+        return web.json_response({})
+
+    @api.get("/api/i18n")
+    async def i18n(_request: web.Request) -> web.Response:
+        found: dict[str, Any] = {}
+        for file in sorted((host.pack / "locales").glob("*/*.json")):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            target = found.setdefault(file.parent.name, {})
+            target.update({"nodeDefs": content} if file.stem == "nodeDefs" else content)
+        return web.json_response(found)
+
+    @api.post("/api/prompt")
+    async def post_prompt(request: web.Request) -> web.Response:
+        body = await request.json()
+        errors = host.validate(body["prompt"])
+        if errors:
+            error = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation"}
+            error |= {"details": "", "extra_info": {}}
+            return web.json_response({"error": error, "node_errors": errors}, status=400)
+        number = str(uuid.uuid4())
+        await host.queue.put((number, body["prompt"], body.get("client_id")))
+        return web.json_response({"prompt_id": number, "number": 0, "node_errors": {}})
+
+    @api.post("/api/interrupt")
+    async def interrupt(_request: web.Request) -> web.Response:
+        fakes.State.interrupted = True
+        return web.json_response({})
+
+    @api.get("/api/history/{id}")
+    async def history(request: web.Request) -> web.Response:
+        number = request.match_info["id"]
+        return web.json_response({number: host.history[number]} if number in host.history else {})
+
+    @api.get("/api/view")
+    async def view(request: web.Request) -> web.StreamResponse:
+        kind, name = request.query.get("type", "output"), os.path.basename(request.query["filename"])
+        path = Path(host.folders.base) / kind / name
+        return web.FileResponse(path) if path.is_file() else web.Response(status=404)
+
+    @api.get("/ws")
+    async def ws(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        client = request.query.get("clientId") or uuid.uuid4().hex
+        host.sockets[client] = socket
+        status = {"status": {"exec_info": {"queue_remaining": 0}}, "sid": client}
+        await socket.send_json({"type": "status", "data": status})
+        async for message in socket:
+            if message.type == WSMsgType.ERROR:
+                break
+        return socket
+
+    @api.get("/extensions/{pack}/{path:.*}")
+    async def extension_file(request: web.Request) -> web.StreamResponse:
+        path = host.pack / "web" / request.match_info["path"]
+        return web.FileResponse(path) if path.is_file() else web.Response(status=404)
+
+    @api.get("/{path:.*}")
+    async def anything(request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"]
+        if path.startswith("api/"):
+            known = fixed.get(path.removeprefix("api/"))
+            return web.json_response(known) if known is not None else web.Response(status=404)
+        if path.startswith("templates/"):
+            return web.json_response([])
+        file = static / (path or "index.html")
+        return web.FileResponse(file) if file.is_file() else web.Response(status=404)
+
+    app = web.Application(client_max_size=64 * 2**20)
+    app.add_routes(api)
+
+    async def start(_app: web.Application) -> None:
+        _app["worker"] = asyncio.create_task(host.work())
+
+    app.on_startup.append(start)
+    return app
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--base", required=True)
+    arguments.add_argument("--pack", type=Path, required=True)
+    arguments.add_argument("--port", type=int, required=True)
+    chosen = arguments.parse_args()
+    web.run_app(routes(Host(chosen.base, chosen.pack)), host="127.0.0.1", port=chosen.port, print=None)

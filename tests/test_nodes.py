@@ -1,0 +1,174 @@
+"""The nodes in a host, as a person wires them: in the stand-in, and in a real ComfyUI where there is one."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT, SHARED
+from host.client import NodeError
+from host.graphs import all_in_one, loaders, node, restore_faces, step_by_step
+from PIL import Image
+
+ASTRONAUT = np.array(Image.open(ROOT / "examples" / "astronaut.png"))
+FACE = {"x": 178, "y": 58, "width": 95, "height": 119}
+"""Where the astronaut's face is, as another detector would say."""
+
+real_detection = pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data: set OSDFACE_SHARED to its folder")
+
+
+def report(outputs):
+    return json.loads(outputs["report"]["text"][0])
+
+
+@real_detection
+def test_one_node_restores_the_faces_of_a_photo(host):
+    outputs = host.run(all_in_one())
+    after = host.picture(outputs["save"])
+    changed = (after != ASTRONAUT).any(2)
+    assert changed[60:170, 180:270].mean() > 0.95
+    assert not changed[300:].any()
+    assert report(outputs)["summary"] == "frame 0: 1 of 1 face(s) restored"
+
+
+@real_detection
+def test_every_stage_in_a_node_of_its_own_gives_the_same(host):
+    one, steps = host.run(all_in_one()), host.run(step_by_step())
+    assert (host.picture(one["save"]) == host.picture(steps["save"])).all()
+    assert report(one) == report(steps)
+    assert host.picture(steps["map"]).shape == (256, 256, 3)
+    assert (host.picture(steps["numbers"]) != ASTRONAUT).any()
+
+
+def test_another_detectors_box_is_enough(host):
+    outputs = host.run(step_by_step(detect={"boxes": FACE}))
+    changed = (host.picture(outputs["save"]) != ASTRONAUT).any(2)
+    assert changed[60:170, 180:270].mean() > 0.95
+    assert not changed[300:].any()
+    assert report(outputs)["faces"][0]["box"] == [178, 58, 273, 177]
+
+
+def test_a_photo_without_a_face_comes_back_as_it_was(host):
+    outputs = host.run(all_in_one("noface.png", threshold=1.0))
+    assert (host.picture(outputs["save"]) == (90, 120, 150)).all()
+    assert "no face found" in report(outputs)["summary"]
+
+
+@pytest.mark.parametrize("choice", [{"rule": "largest", "count": 0}, {"rule": "these numbers", "numbers": ""}])
+def test_choosing_no_face_changes_nothing(host, choice):
+    outputs = host.run(step_by_step(detect={"boxes": FACE}, select=choice))
+    assert (host.picture(outputs["save"]) == ASTRONAUT).all()
+
+
+def test_strength_0_changes_nothing(host):
+    outputs = host.run(step_by_step(detect={"boxes": FACE}, paste={"strength": 0.0}))
+    assert (host.picture(outputs["save"]) == ASTRONAUT).all()
+    assert report(outputs)["faces"][0]["reason"] == "strength is 0"
+
+
+def test_a_mask_of_any_size_limits_what_is_restored(host):
+    """Load Image gives 64x64 zeros for a photo without transparency: nothing is white, so nothing is restored."""
+    outputs = host.run(step_by_step(detect={"boxes": FACE}, paste={"mask": ["image", 1]}))
+    assert (host.picture(outputs["save"]) == ASTRONAUT).all()
+
+
+@real_detection
+def test_the_faces_chosen_in_a_group_are_the_ones_restored(host):
+    outputs = host.run(step_by_step("group_solvay1927.jpg", select={"rule": "these numbers", "numbers": "3, 27"}))
+    assert [face["index"] for face in report(outputs)["faces"]] == [3, 27]
+    outputs = host.run(all_in_one("group_solvay1927.jpg", faces="largest"))
+    faces = report(outputs)["faces"]
+    assert sum(face["restored"] for face in faces) == 1
+    assert {face["reason"] for face in faces if not face["restored"]} == {"not selected"}
+
+
+def test_faces_go_into_an_upscaled_background(host):
+    prompt = step_by_step(detect={"boxes": FACE}, paste={"image": ["large", 0]})
+    prompt["large"] = node("ImageScaleBy", image=["image", 0], upscale_method="bicubic", scale_by=2.0)
+    prompt["plain"] = node("PreviewImage", images=["large", 0])
+    outputs = host.run(prompt)
+    after, plain = host.picture(outputs["save"]), host.picture(outputs["plain"])
+    assert after.shape == (1024, 1024, 3)
+    changed = (after != plain).any(2)
+    assert changed[120:340, 360:540].mean() > 0.95
+    assert not changed[600:].any()
+
+
+def test_every_frame_of_a_batch_comes_back_in_its_place(host):
+    prompt = loaders() | {
+        "flipped": node("ImageFlip", image=["image", 0], flip_method="y-axis: horizontally"),
+        "batch": node("ImageBatch", image1=["image", 0], image2=["flipped", 0]),
+        "detect": node("OSDFaceDetect", image=["batch", 0], detector=["detector", 0], threshold=0.8, boxes=FACE),
+        "crop": node("OSDFaceCrop", image=["batch", 0], faces=["detect", 0], size=256),
+        "paste": node("OSDFacePaste", image=["batch", 0], crops=["crop", 0], strength=1.0, feather=0.1),
+        "save": node("SaveImage", images=["paste", 0], filename_prefix="batch"),
+    }
+    outputs = host.run(prompt)
+    assert len(outputs["save"]["images"]) == 2
+    for number, expected in enumerate((ASTRONAUT, ASTRONAUT[:, ::-1])):
+        frame = host.picture(outputs["save"], number).astype(int)
+        assert np.abs(frame - expected)[300:].max() == 0
+        assert np.abs(frame - expected).mean() < 2  # unchanged crops, pasted back
+
+
+def test_sampling_follows_the_seed(host):
+    pictures = [
+        host.picture(host.run(step_by_step(detect={"boxes": FACE}, restore={"sample": True, "seed": seed}))["save"])
+        for seed in (1, 1, 2)
+    ]
+    assert (pictures[0] == pictures[1]).all()
+    assert (pictures[0] != pictures[2]).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"detector": {"detector": "detection_Resnet50_Final.pth"}}, "put it into models/facedetection"),
+        ({"detect": {"boxes": {"x": 900, "y": 900, "width": 9, "height": 9}}}, "does not lie in the image"),
+        ({"select": {"rule": "these numbers", "numbers": "first"}}, "not a face's number"),
+        ({"set": {"images": ["image", 0]}}, None),
+        ({"crop": {"image": ["large", 0]}}, "Detect the faces again"),
+    ],
+)
+def test_a_bad_input_is_an_error_on_its_node(host, changes, message):
+    prompt = step_by_step(**({"detect": {"boxes": FACE}} | changes))
+    prompt["large"] = node("ImageScaleBy", image=["image", 0], upscale_method="bicubic", scale_by=2.0)
+    if message is None:
+        assert host.picture(host.run(prompt)["save"]).shape == (512, 512, 3)  # any square picture can be a crop
+        return
+    with pytest.raises(NodeError, match=message):
+        host.run(prompt)
+
+
+def test_crops_of_another_number_are_an_error(host):
+    prompt = step_by_step(detect={"boxes": FACE}, set={"images": ["batch", 0]})
+    prompt["batch"] = node("ImageBatch", image1=["restore", 1], image2=["restore", 1])
+    with pytest.raises(NodeError, match="1 face crops, so 1 square images"):
+        host.run(prompt)
+
+
+def test_weights_that_are_broken_are_an_error_and_mended_ones_are_read_again(host):
+    folder = host.base / "models" / "osdface"
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle = folder / "broken.safetensors"
+    bundle.write_bytes(b"<!DOCTYPE html>")
+    try:
+        prompt = loaders(weights="broken.safetensors") | {"restore": restore_faces()}
+        prompt["save"] = node("SaveImage", images=["restore", 0], filename_prefix="broken")
+        with pytest.raises(NodeError, match="not a weights file"):
+            host.run(prompt)
+    finally:
+        bundle.unlink()
+    with pytest.raises(NodeError, match=r"models/osdface|not in list"):
+        host.run(prompt)
+
+
+def test_nodes_are_found_by_what_people_call_them(host):
+    info = host.get("object_info")
+    ours = {name: about for name, about in info.items() if name.startswith("OSDFace")}
+    for wish in ("restore face", "fix face", "old photo"):
+        assert any(wish in about["search_aliases"] for about in ours.values())
+    for about in ours.values():
+        assert about["description"]
+        assert about["display_name"]
+        for group in about["input"].values():
+            assert all(options.get("tooltip") for _, options in group.values()), about["name"]

@@ -1,0 +1,190 @@
+"""How the nodes behave inside a host: shared weights, progress, interrupts, batches, broken images."""
+
+import gc
+
+import pytest
+import torch
+from conftest import ROOT
+from host import fakes
+from host.client import furnish
+from host.graphs import node, restore_faces, step_by_step
+from host.server import Host
+
+FACE = {"x": 178, "y": 58, "width": 95, "height": 119}
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """The stand-in in this process, to look inside."""
+    base = tmp_path_factory.mktemp("inside")
+    furnish(base, None)
+    return Host(str(base), ROOT)
+
+
+@pytest.fixture
+def runtime(inside):
+    import sys
+
+    return sys.modules["pack.nodes.runtime"]
+
+
+def ignore(_kind, _data):
+    """Nobody listens."""
+
+
+def test_all_nodes_share_one_copy_of_the_weights(inside, runtime):
+    """Two loaders, three restore nodes and the all-in-one in one graph: one set of networks."""
+    prompt = step_by_step(detect={"boxes": FACE})
+    prompt["model2"] = node("OSDFaceLoadModel", weights="starter (built in)", base="none", precision="fp32")
+    for name, model in (("restore2", "model"), ("restore3", "model2")):
+        prompt[name] = {"class_type": "OSDFaceRestore", "inputs": prompt["restore"]["inputs"] | {"model": [model, 0]}}
+        prompt[f"show {name}"] = node("PreviewImage", images=[name, 1])
+    prompt["all"] = restore_faces(threshold=0.9999)
+    prompt["show all"] = node("PreviewImage", images=["all", 0])
+    fakes.State.loaded.clear()
+    inside.execute(prompt, ignore)
+    holders = [patcher.model for patcher in fakes.State.loaded if hasattr(patcher.model, "unet")]
+    assert len(holders) == 1
+    assert sum(key[0] == "weights" for key in runtime._shared) == 1
+
+
+def test_weights_are_let_go_with_the_last_output_that_holds_them(inside, runtime):
+    inside.execute(step_by_step(detect={"boxes": FACE}), ignore)
+    assert len(runtime._shared) > 0
+    fakes.State.loaded.clear()
+    inside.cache.clear()
+    gc.collect()
+    assert len(runtime._shared) == 0
+
+
+def test_a_precision_is_a_copy_of_its_own(runtime):
+    auto, fp32 = (runtime.shared_weights("starter (built in)", "none", precision) for precision in ("auto", "fp32"))
+    bf16 = runtime.shared_weights("starter (built in)", "none", "bf16")
+    assert auto is fp32
+    assert bf16 is not fp32
+    assert bf16.resident.patcher.model.unet.dtype == torch.bfloat16
+
+
+def test_progress_moves_with_every_batch_of_faces(inside):
+    steps = []
+    boxes = [FACE | {"x": 100 + 40 * n} for n in range(5)]
+    prompt = step_by_step(detect={"boxes": boxes}, restore={"batch_size": 2})
+
+    def tell(kind, data):
+        if kind == "progress" and data["node"] == "restore":
+            steps.append((data["value"], data["max"]))
+
+    inside.execute(prompt, tell)
+    assert steps == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_an_interrupt_ends_the_node_at_the_next_batch(inside):
+    steps = []
+    boxes = [FACE | {"x": 90 + 40 * n} for n in range(5)]
+    prompt = step_by_step(detect={"boxes": boxes}, restore={"batch_size": 1})
+
+    def tell(kind, data):
+        if kind == "progress" and data["node"] == "restore":
+            steps.append(data["value"])
+            fakes.State.interrupted = data["value"] == 2
+
+    with pytest.raises(fakes.Interrupted):
+        inside.execute(prompt, tell)
+    assert steps == [1, 2]
+    assert not fakes.State.interrupted
+
+
+def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_passes(inside, runtime):
+    """Frames with 0 to 5 faces: same shape and order, untouched frames the same, ceil(faces / batch) passes."""
+    import sys
+
+    nodes = {name: sys.modules[f"pack.nodes.{name}"] for name in ("detect", "crop", "restore", "paste", "load")}
+    frames = torch.rand(16, 240, 320, 3)
+    counts = [n % 6 for n in range(16)]
+    boxes = [[{"x": 10 + 50 * k, "y": 60, "width": 60, "height": 80} for k in range(count)] for count in counts]
+    model = nodes["load"].OSDFaceLoadModel.execute("starter (built in)", "none", "auto").args[0]
+    detector = nodes["load"].OSDFaceLoadDetector.execute("detection_mobilenet0.25_Final.pth").args[0]
+    faces = nodes["detect"].OSDFaceDetect.execute(frames, detector, 0.8, boxes).args[0]
+    crops = nodes["crop"].OSDFaceCrop.execute(frames, faces, 256).args[0]
+    passes = []
+    hook = model.resident.patcher.model.unet.register_forward_hook(lambda *_: passes.append(1))
+    restored = nodes["restore"].OSDFaceRestore.execute(model, crops, 4, False, 0, 399).args[0]
+    hook.remove()
+    image, mask, _ = nodes["paste"].OSDFacePaste.execute(frames, restored, 1.0, 0.1).args
+    assert len(passes) == -(-sum(counts) // 4)
+    assert image.shape == frames.shape
+    assert mask.shape == (16, 240, 320)
+    for n, count in enumerate(counts):
+        assert torch.equal(image[n], frames[n]) == (count == 0)
+
+
+@pytest.mark.parametrize("kind", ["fp16", "rgba", "grey", "one pixel", "beyond 0..1"])
+def test_images_of_every_kind_are_taken(inside, kind):
+    import sys
+
+    detect, crop, paste = (sys.modules[f"pack.nodes.{name}"] for name in ("detect", "crop", "paste"))
+    loader = sys.modules["pack.nodes.load"].OSDFaceLoadDetector
+    detector = loader.execute("detection_mobilenet0.25_Final.pth").args[0]
+    image = {
+        "fp16": torch.rand(1, 64, 64, 3).half(),
+        "rgba": torch.rand(1, 64, 64, 4),
+        "grey": torch.rand(1, 64, 64, 1),
+        "one pixel": torch.rand(1, 1, 1, 3),
+        "beyond 0..1": torch.rand(1, 64, 64, 3) * 4 - 1,
+    }[kind]
+    box = {"x": 0, "y": 0, "width": 1, "height": 1} if kind == "one pixel" else FACE | {"x": 10, "y": 0, "width": 40}
+    faces = detect.OSDFaceDetect.execute(image, detector, 0.8, box).args[0]
+    crops = crop.OSDFaceCrop.execute(image, faces, 64).args[0]
+    result = paste.OSDFacePaste.execute(image, crops, 1.0, 0.1).args[0]
+    assert result.shape == (*image.shape[:3], max(3, image.shape[3]))
+    if kind == "rgba":
+        assert torch.equal(result[..., 3], image[..., 3])
+
+
+def test_an_image_with_nan_is_an_error(inside):
+    import sys
+
+    image = torch.rand(1, 64, 64, 3)
+    image[0, 3, 3, 0] = float("nan")
+    with pytest.raises(Exception, match="NaN or infinite"):
+        sys.modules["pack.nodes.sockets"].from_image(image)
+
+
+def test_importing_the_pack_is_light(inside):
+    """No diffusers, facexlib or network for ComfyUI's start: they are imported when a node first needs them."""
+    import subprocess
+    import sys
+
+    script = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from pathlib import Path
+from host.server import Host
+import tempfile
+Host(tempfile.mkdtemp(), Path({str(ROOT)!r}))
+print({{"diffusers", "facexlib", "torchvision"}} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_options_name_what_is_there(inside, runtime, tmp_path):
+    models = inside.folders.models_dir
+    import os
+
+    os.makedirs(f"{models}/osdface/authors", exist_ok=True)
+    for name in ("mine.safetensors", "authors/associate_2.ckpt", "authors/pytorch_lora_weights.safetensors"):
+        open(f"{models}/osdface/{name}", "wb").close()
+    open(f"{models}/checkpoints/v2-1_512.safetensors", "wb").close()
+    assert runtime.weights_options() == ["starter (built in)", "mine.safetensors", "authors' files in authors"]
+    assert runtime.base_options() == ["none", "checkpoints/v2-1_512.safetensors"]
+    assert runtime.detector_options() == ["detection_mobilenet0.25_Final.pth", "detection_Resnet50_Final.pth"]
+    loader = inside.ours["OSDFaceLoadModel"]
+    assert "choose it as base" in loader.validate_inputs("authors' files in authors", "none")
+    assert loader.validate_inputs("authors' files in authors", "checkpoints/v2-1_512.safetensors") is True
+    before = loader.fingerprint_inputs("mine.safetensors", "none", "auto")
+    with open(f"{models}/osdface/mine.safetensors", "wb") as file:
+        file.write(b"changed")
+    assert loader.fingerprint_inputs("mine.safetensors", "none", "auto") != before
+    os.remove(f"{models}/osdface/mine.safetensors")
+    assert "Put weights into models/osdface" in loader.validate_inputs("mine.safetensors", "none")
