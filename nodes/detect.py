@@ -27,7 +27,8 @@ class OSDFaceDetect(io.ComfyNode):
                     optional=True,
                     force_input=True,
                     socketless=False,
-                    tooltip="Connect another detector's boxes to restore those faces instead. Leave it open to detect.",
+                    tooltip="Connect another detector's boxes to take those faces, in their order, at any threshold. "
+                    "Leave it open to detect.",
                 ),
             ],
             outputs=[

@@ -28,7 +28,7 @@ class OSDFaceLoadModel(io.ComfyNode):
             display_name="Load OSDFace Model",
             category=sockets.CATEGORY,
             description="Loads OSDFace, the one-step face restorer. Nodes that name the same weights share one copy.",
-            search_aliases=["face restoration model", "osdface loader", "restore face", "fix face", "old photo"],
+            search_aliases=["face restoration model", "osdface loader", "osdface weights"],
             inputs=[
                 io.Combo.Input(
                     "weights",
@@ -59,9 +59,13 @@ class OSDFaceLoadModel(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, weights: str, base: str) -> bool | str:
         try:
-            weights_path(weights), base_path(base)
+            weights_path(weights)
         except FileNotFoundError as error:
             return f"{error} Put weights into models/osdface, or choose what is there."
+        try:
+            base_path(base)
+        except FileNotFoundError as error:
+            return f"{error} Put SD 2.1-base into models/checkpoints or models/diffusers, or choose what is there."
         if weights.startswith(AUTHORS) and base == NO_BASE:
             return "The authors' files change SD 2.1-base and do not contain it: choose it as base."
         return True

@@ -19,7 +19,7 @@ class OSDFaceEncodePrompt(io.ComfyNode):
             "use this node to look at the words, or as conditioning of SD 2.1.",
             search_aliases=["vre", "visual prompt", "token map", "conditioning"],
             inputs=[
-                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model."),
+                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model or OSDFace Model from SD 2.1."),
                 sockets.Crops.Input("crops", tooltip="Connect Crop Faces."),
                 sockets.batch_size_input(),
             ],

@@ -18,9 +18,9 @@ class OSDFaceRestore(io.ComfyNode):
             display_name="Restore Face Crops (OSDFace)",
             category=sockets.CATEGORY,
             description="Restores aligned face crops in one step.",
-            search_aliases=["restore face", "face restoration", "fix face", "osdface", "deblur face", "old photo"],
+            search_aliases=["restore crops", "osdface", "deblur face", "one step"],
             inputs=[
-                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model."),
+                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model or OSDFace Model from SD 2.1."),
                 sockets.Crops.Input("crops", tooltip="Connect Crop Faces."),
                 sockets.Prompt.Input(
                     "prompt",
@@ -40,6 +40,7 @@ class OSDFaceRestore(io.ComfyNode):
                     default=0,
                     min=0,
                     max=0xFFFFFFFF,
+                    control_after_generate=False,
                     advanced=True,
                     tooltip="Only with sample: another number gives slightly other details.",
                 ),

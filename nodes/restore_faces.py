@@ -27,7 +27,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
             search_aliases=["restore face", "face restoration", "fix face", "old photo", "enhance face", "codeformer"],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a video."),
-                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model."),
+                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model or OSDFace Model from SD 2.1."),
                 sockets.Detector.Input("detector", tooltip="Connect Load Face Detector."),
                 io.Combo.Input(
                     "faces",

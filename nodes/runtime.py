@@ -1,5 +1,6 @@
 """The only room that knows ComfyUI's insides: devices, memory, progress, interrupts and model folders."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +27,12 @@ WEIGHTS, DETECTORS_KEY = "osdface", "facedetection"
 """Our keys in folder_paths."""
 
 STARTER = "starter (built in)"
-AUTHORS = "authors' files in "
+AUTHORS = "authors' files in osdface"
 NO_BASE = "none"
 
 GIGABYTE = 1e9
+
+log = logging.getLogger(__name__)
 
 
 def register_folders() -> None:
@@ -47,10 +50,10 @@ def register_folders() -> None:
 def weights_options() -> list[str]:
     """The starter, the bundles in models/osdface, and the folders there that hold the authors' files."""
     files = folder_paths.get_filename_list(WEIGHTS)
-    folders = sorted({os.path.dirname(file) or "." for file in files if os.path.basename(file) == VRE_FILE})
-    elsewhere = [file for file in files if (os.path.dirname(file) or ".") not in folders]
+    folders = sorted({os.path.dirname(file) for file in files if os.path.basename(file) == VRE_FILE})
+    elsewhere = [file for file in files if os.path.dirname(file) not in folders]
     bundles = [file for file in elsewhere if file.endswith(".safetensors")]
-    return [STARTER, *bundles, *(AUTHORS + folder for folder in folders)]
+    return [STARTER, *bundles, *(AUTHORS + (f"/{folder}" if folder else "") for folder in folders)]
 
 
 def base_options() -> list[str]:
@@ -78,7 +81,7 @@ def weights_path(option: str) -> Path | None:
     if option == STARTER:
         return None
     if option.startswith(AUTHORS):
-        file = os.path.normpath(os.path.join(option.removeprefix(AUTHORS), VRE_FILE))
+        file = os.path.join(option.removeprefix(AUTHORS).lstrip("/"), VRE_FILE)
         return Path(folder_paths.get_full_path_or_raise(WEIGHTS, file)).parent
     return Path(folder_paths.get_full_path_or_raise(WEIGHTS, option))
 
@@ -93,7 +96,7 @@ def base_path(option: str) -> Path | None:
     for root in folder_paths.get_folder_paths("diffusers"):
         if os.path.isdir(root) and name in os.listdir(root):
             return Path(root) / name
-    raise FileNotFoundError(f"There is no SD 2.1-base folder {option!r} any more. Choose another base.")
+    raise FileNotFoundError(f"There is no folder {option!r}.")
 
 
 def detector_path(option: str) -> Path | None:
@@ -133,7 +136,8 @@ class Weights:
     """OSDFace's networks, as all nodes share them."""
 
     def __init__(self, model: OSDFaceModel):
-        self.notice = model.notice
+        if model.notice:
+            log.warning("OSDFace: %s", model.notice)
         self.crop_size = model.config.crop_size
         self.resident = Resident(model)
 

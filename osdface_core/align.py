@@ -35,7 +35,7 @@ def similarity_to_crop(face: Face, size: int) -> Tensor:
     if matrix is None or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
         raise ImageError(
             f"Face {face.index} of frame {face.frame} cannot be aligned: its landmarks {face.landmarks} do not span "
-            "a face. Leave it out, or correct its landmarks."
+            "a face. Leave it out."
         )
     return torch.from_numpy(matrix)
 

@@ -53,7 +53,7 @@ class Composite:
             entries = [entry for entry in self.report if entry.face.frame == frame]
             restored = sum(entry.restored for entry in entries)
             if not entries:
-                lines.append(f"frame {frame}: no face found, returned unchanged")
+                lines.append(f"frame {frame}: no face to restore, returned unchanged")
             else:
                 left = "".join(f"; face {e.face.index} left: {e.reason}" for e in entries if not e.restored)
                 lines.append(f"frame {frame}: {restored} of {len(entries)} face(s) restored{left}")
@@ -104,17 +104,17 @@ def paste_faces(
     if frames != crops.faces.frames:
         raise ImageError(f"The crops come from {crops.faces.frames} image(s), the background has {frames}.")
     if mask is not None and (mask.ndim != 3 or mask.shape[0] not in (1, frames) or mask.shape[1:] != (height, width)):
-        raise ImageError(f"The mask must be [{frames},{height},{width}], not {list(mask.shape)}. Resize it first.")
-    reason = "" if strength > 0 else "strength is 0"
-    entries = [*left_out, *(FaceReport(face, strength > 0, reason) for face in crops.faces)]
-    report = tuple(sorted(entries, key=lambda entry: (entry.face.frame, entry.face.index)))
+        expected = f"[{frames},{height},{width}], or [1,{height},{width}] for all images"
+        raise ImageError(f"The mask must be {expected}, not {list(mask.shape)}.")
+    reasons = ["" if strength > 0 else "strength is 0"] * len(crops)
     weight = image.new_zeros(frames, height, width)
     if not len(crops) or strength <= 0:
-        return Composite(image, weight, report)
+        return Composite(image, weight, report_of(crops, reasons, left_out))
 
     result = image.clone()
     to_background = background_matrices(crops, height, width)
     regions = [region_of(matrix, crops.size, height, width) for matrix in to_background]
+    reasons = ["outside the image" if is_empty(region) else "" for region in regions]
     square = square_mask(crops.size, feather).to(image)[None]
     for frame in range(frames):
         members = [n for n, face in enumerate(crops.faces) if face.frame == frame and not is_empty(regions[n])]
@@ -131,6 +131,7 @@ def paste_faces(
                 face, soft = layers[:3] / layers[3].clamp(min=1e-12), layers[3]
                 if mask is not None:
                     soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft))
+                    reasons[n] = "" if soft.any() else "outside the mask"
                 here = (..., slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
                 colour[here] += soft * face
                 total[here] += soft
@@ -139,7 +140,13 @@ def paste_faces(
             mixed = photo + alpha * (colour / total.clamp(min=1e-12) - photo)
             target.copy_(torch.where(alpha > 0, mixed, target))
             weight[frame, top:bottom, left:right] += alpha
-    return Composite(result, weight, report)
+    return Composite(result, weight, report_of(crops, reasons, left_out))
+
+
+def report_of(crops: FaceCrops, reasons: list[str], left_out: Iterable[FaceReport]) -> tuple[FaceReport, ...]:
+    """What became of every face; those with a reason were not restored."""
+    pasted = [FaceReport(face, not reason, reason) for face, reason in zip(crops.faces, reasons, strict=True)]
+    return tuple(sorted([*left_out, *pasted], key=lambda entry: (entry.face.frame, entry.face.index)))
 
 
 def background_matrices(crops: FaceCrops, height: int, width: int) -> Tensor:

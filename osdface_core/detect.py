@@ -167,7 +167,7 @@ def find_weights(weights: str | None) -> Path:
 
 def where_to_get() -> str:
     files = " or ".join(RELEASE + file for file in DETECTORS.values())
-    return f"Get {files}, and name the file (--detector)."
+    return f"Get {files}, and name that file."
 
 
 def build_network(path: Path, tensors: Tensors) -> Any:

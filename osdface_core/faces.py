@@ -157,8 +157,8 @@ class FaceCrops:
         """
         if images.ndim != 4 or images.shape[0] != len(self) or images.shape[2] != images.shape[3]:
             raise ImageError(
-                f"There are {len(self)} face crops, so {len(self)} square images are needed, not "
-                f"{list(images.shape)} [N,3,H,W]. Keep the order and number of the crops, and their shape."
+                f"There are {len(self)} face crops, so {len(self)} square images are needed, not {len(images)} of "
+                f"{images.shape[-1]}x{images.shape[-2]}. Keep the number, the order and the shape of the crops."
             )
         scale = images.shape[-1] / self.size
         to_crop = self.to_crop * scale

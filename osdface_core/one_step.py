@@ -64,6 +64,8 @@ def restore_crops(
     """
     if len(prompts) != len(crops):
         raise ImageError(f"There are {len(prompts)} prompts for {len(crops)} crops. Encode the prompts of these crops.")
+    if crops.size % 8 or crops.size < 64:
+        raise ImageError(f"Crops of {crops.size} pixels a side cannot be restored: it takes 64 or more, in steps of 8.")
     images = torch.empty_like(crops.images)
 
     def work(part: slice) -> None:

@@ -162,7 +162,10 @@ def test_no_face_gives_the_same_tensor_and_says_so():
     assert result.image is image
     assert not result.mask.any()
     assert result.report == ()
-    assert result.summary() == "frame 0: no face found, returned unchanged\nframe 1: no face found, returned unchanged"
+    assert (
+        result.summary()
+        == "frame 0: no face to restore, returned unchanged\nframe 1: no face to restore, returned unchanged"
+    )
 
 
 def test_strength_0_gives_the_same_tensor_and_says_why():
@@ -187,6 +190,8 @@ def test_a_mask_of_zeros_gives_the_input_and_one_of_ones_changes_nothing():
     nothing = paste_faces(image, crops, mask=torch.zeros(1, 120, 160))
     assert torch.equal(nothing.image, image)
     assert not nothing.mask.any()
+    assert {entry.reason for entry in nothing.report} == {"outside the mask"}
+    assert not any(entry.restored for entry in nothing.report)
     everything = paste_faces(image, crops, mask=torch.ones(1, 120, 160))
     assert torch.equal(everything.image, paste_faces(image, crops).image)
 
@@ -238,6 +243,7 @@ def test_a_face_beyond_the_edge_changes_only_what_is_there():
     result = paste_faces(image, restored(image, faces))
     assert result.mask[0, 50, 0] == 1
     assert not result.mask[0, :, 60:].any()
+    assert [entry.reason for entry in result.report] == ["", "outside the image"]
 
 
 def test_a_finer_crop_is_averaged_not_sampled():

@@ -50,7 +50,7 @@ def test_another_detectors_box_is_enough(host):
 def test_a_photo_without_a_face_comes_back_as_it_was(host):
     outputs = host.run(all_in_one("noface.png", threshold=1.0))
     assert (host.picture(outputs["save"]) == (90, 120, 150)).all()
-    assert "no face found" in report(outputs)["summary"]
+    assert "no face to restore" in report(outputs)["summary"]
 
 
 @pytest.mark.parametrize("choice", [{"rule": "largest", "count": 0}, {"rule": "these numbers", "numbers": ""}])

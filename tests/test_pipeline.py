@@ -48,7 +48,7 @@ def test_no_face_gives_the_same_tensor_and_runs_no_network(shared, starter, dete
     result = restore_image(rocket, starter, detector)
     hook.remove()
     assert result.image is rocket
-    assert "no face found" in result.summary()
+    assert "no face to restore" in result.summary()
     assert not seen
 
 

@@ -1,4 +1,4 @@
-"""Record what a real ComfyUI makes of our nodes:  COMFYUI_PATH=… [COMFYUI_PYTHON=…] python -m host.record_object_info"""
+"""Record what a real ComfyUI makes of our nodes:  COMFYUI_PATH=… python -m host.record_object_info"""
 
 import json
 import os
@@ -15,7 +15,9 @@ KEPT += ("category", "search_aliases", "output_node")
 
 def ours(object_info: dict[str, Any]) -> dict[str, Any]:
     """Our nodes' part, without what only a machine's own files decide."""
-    return {name: {key: about[key] for key in KEPT} for name, about in object_info.items() if name.startswith("OSDFace")}
+    return {
+        name: {key: about[key] for key in KEPT} for name, about in object_info.items() if name.startswith("OSDFace")
+    }
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import re
 import sys
 import traceback
 import uuid
@@ -63,9 +64,13 @@ class Host:
                 wanted = check.__code__.co_varnames[1 : check.__code__.co_argcount]
                 answer = check(**{name: given[name] for name in wanted})
                 if answer is not True:
-                    problems.append(("custom_validation_failed", "Custom validation failed for node", answer))
+                    message = "Custom validation failed for node"
+                    problems += [("custom_validation_failed", message, f"{name} - {answer}") for name in wanted]
             if problems:
-                found = [{"type": t, "message": m, "details": str(d), "extra_info": {}} for t, m, d in problems]
+                found = [
+                    {"type": t, "message": m, "details": d, "extra_info": {"input_name": re.split("[ :]", d)[0]}}
+                    for t, m, d in problems
+                ]
                 errors[key] = {"errors": found, "dependent_outputs": [], "class_type": kind}
         return errors
 

@@ -1,0 +1,123 @@
+"""ComfyUI's real frontend in a real Chromium, driven as a person would."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from .client import Server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+READY = "!!(window.app?.graph && window.LiteGraph?.registered_node_types['OSDFaceRestoreFaces'])"
+LAYOUT = """
+(columns) => {
+  let x = 60;
+  for (const column of columns) {
+    let y = 100, widest = 0;
+    for (const id of column) {
+      const node = app.graph.getNodeById(id);
+      const size = node.computeSize();
+      const shows = ['LoadImage', 'SaveImage', 'PreviewImage', 'PreviewAny'].includes(node.type);
+      node.setSize([Math.max(size[0], 320), shows ? Math.max(size[1], 360) : size[1]]);
+      node.pos = [x, y];
+      y += node.size[1] + 70;
+      widest = Math.max(widest, node.size[0]);
+    }
+    x += widest + 90;
+  }
+  app.graph.setDirtyCanvas(true, true);
+}
+"""
+FIT = """
+() => {
+  const boxes = app.graph._nodes.map(n => n.getBounding ? n.getBounding() : [...n.pos, ...n.size]);
+  const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1]));
+  const right = Math.max(...boxes.map(b => b[0] + b[2])), bottom = Math.max(...boxes.map(b => b[1] + b[3]));
+  const view = app.canvas.canvas.getBoundingClientRect();
+  const scale = Math.min((view.width - 140) / (right - left), (view.height - 160) / (bottom - top), 1);
+  app.canvas.ds.scale = scale;
+  app.canvas.ds.offset = [90 / scale - left, 90 / scale - top];
+  app.graph.setDirtyCanvas(true, true);
+}
+"""
+
+
+class Frontend:
+    """One tab with the graph editor."""
+
+    def __init__(self, page: Page, server: Server):
+        self.page, self.server = page, server
+        page.goto(server.url)
+        page.wait_for_function(READY, timeout=120_000)
+        page.wait_for_timeout(1500)
+
+    def build(self, prompt: dict[str, Any], columns: list[list[str]]) -> dict[str, Any]:
+        """Make a graph of an API prompt, laid out in columns of its names; returns the workflow to share."""
+        number = {name: str(count) for count, name in enumerate(prompt, 1)}
+        numbered = {}
+        for name, node in prompt.items():
+            inputs = {
+                key: [number[value[0]], value[1]] if isinstance(value, list) and value[0] in number else value
+                for key, value in node["inputs"].items()
+            }
+            numbered[number[name]] = {**node, "inputs": inputs}
+        self.page.evaluate("prompt => app.loadApiJson(prompt, 'workflow')", numbered)
+        self.page.evaluate(LAYOUT, [[int(number[name]) for name in column] for column in columns])
+        self.page.wait_for_timeout(300)
+        return self.page.evaluate("app.graph.serialize()")
+
+    def open(self, workflow: dict[str, Any]) -> None:
+        """Load a shared workflow, as dropping its file on the page does."""
+        drop = "text => app.handleFile(new File([text], 'workflow.json', {type: 'application/json'}))"
+        self.page.evaluate(drop, json.dumps(workflow))
+        self.page.wait_for_function(f"app.graph._nodes.length == {len(workflow['nodes'])}")
+        self.page.wait_for_timeout(500)
+
+    def missing(self) -> list[str]:
+        """Nodes of the graph that the frontend does not know."""
+        return self.page.evaluate("app.graph._nodes.map(n => n.type).filter(t => !LiteGraph.registered_node_types[t])")
+
+    def search(self, words: str) -> None:
+        """Open the node search with a double click on the empty canvas, and type."""
+        self.page.evaluate("app.graph.clear()")
+        field = self.page.locator("input[placeholder='Add a node...']").first
+        for _ in range(10):
+            self.page.mouse.dblclick(800, 500)
+            self.page.wait_for_timeout(700)
+            if field.is_visible():
+                break
+        field.fill(words)
+
+    def press_run(self) -> None:
+        self.page.get_by_test_id("queue-button").click()
+
+    def run(self) -> dict[str, Any]:
+        """Press Run and wait for the end; returns the prompt that was posted."""
+        self.page.evaluate(FIT)  # the frontend shows pictures of what is in view
+        with self.page.expect_request(lambda request: request.url.endswith("/api/prompt")) as posted:
+            self.press_run()
+        answer = posted.value.response()
+        if answer is not None and answer.ok:
+            self.server.finish(answer.json()["prompt_id"])
+        self.page.wait_for_timeout(1500)
+        return posted.value.post_data_json
+
+    def screenshot(self, path: Path, quality: int = 85) -> None:
+        self.page.evaluate(FIT)
+        self.page.wait_for_timeout(800)
+        self.page.screenshot(path=path, type="jpeg", quality=quality)
+
+
+@contextmanager
+def open_frontend(server: Server, width: int = 1600, height: int = 900) -> Iterator[Frontend]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": height})
+        yield Frontend(page, server)
+        browser.close()

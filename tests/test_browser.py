@@ -1,0 +1,74 @@
+"""ComfyUI's real frontend in real Chromium: what a person sees and does."""
+
+import json
+
+import pytest
+from conftest import ROOT, SHARED
+from host.graphs import step_by_step
+from playwright.sync_api import expect
+
+frontend_module = pytest.importorskip("host.frontend")
+if frontend_module.CHROMIUM is None:
+    pytest.skip("no Chromium on this machine", allow_module_level=True)
+
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+
+
+@pytest.fixture
+def frontend(host):
+    with frontend_module.open_frontend(host) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("wish", ["fix face", "old photo", "restore face"])
+def test_a_node_is_found_by_searching_for_what_one_wants(frontend, wish):
+    frontend.search(wish)
+    expect(frontend.page.get_by_text("Restore Faces (OSDFace)").first).to_be_visible()
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_shared_workflow_opens_runs_and_shows_its_picture(frontend, path):
+    workflow = json.loads(path.read_text())
+    frontend.open(workflow)
+    assert frontend.missing() == []
+    posted = frontend.run()["prompt"]
+    kinds = {node["type"] for node in workflow["nodes"]}
+    assert {node["class_type"] for node in posted.values()} == kinds
+    frontend.page.wait_for_function("app.graph._nodes.find(n => n.type == 'SaveImage').imgs?.length > 0")
+    assert path.with_suffix(".jpg").exists()
+
+
+def test_a_missing_detector_is_named_on_its_node_with_where_to_get_it(frontend):
+    frontend.build(step_by_step(detector={"detector": "detection_Resnet50_Final.pth"}), [])
+    frontend.press_run()
+    frontend.page.wait_for_function(
+        "app.lastNodeErrors && Object.values(app.lastNodeErrors).some(e => e.class_type == 'OSDFaceLoadDetector')"
+    )
+    frontend.page.get_by_role("button", name="View details").click()
+    frontend.page.get_by_role("button", name="Info for Load Face Detector").click()
+    expect(frontend.page.get_by_text("models/facedetection").first).to_be_visible()
+
+
+LISTEN = """
+() => {
+  window.heard = [];
+  for (const kind of ['progress', 'execution_interrupted', 'execution_success', 'execution_error'])
+    app.api.addEventListener(kind, event => window.heard.push([kind, event.detail]));
+}
+"""
+
+
+STEPS = "heard.filter(h => h[0] == 'progress' && h[1].max == 29).map(h => h[1].value)"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data: set OSDFACE_SHARED to its folder")
+def test_progress_moves_and_an_interrupt_stops_it(frontend):
+    frontend.build(step_by_step("group_solvay1927.jpg", restore={"batch_size": 1}), [])
+    frontend.page.evaluate(LISTEN)
+    frontend.press_run()
+    frontend.page.wait_for_function(f"{STEPS}.length > 2", timeout=60_000)
+    frontend.page.evaluate("app.api.interrupt()")
+    frontend.page.wait_for_function("heard.some(h => h[0] == 'execution_interrupted')", timeout=60_000)
+    values = frontend.page.evaluate(STEPS)
+    assert values == sorted(values)
+    assert values[-1] < 29

@@ -1,0 +1,68 @@
+"""Every node has a help page and texts in every language, and they name what the node has."""
+
+import json
+import re
+
+import pytest
+from conftest import ROOT
+from host.record_object_info import RECORD
+
+NODES = {
+    node for path in sorted((ROOT / "nodes").glob("*.py")) for node in re.findall(r'node_id="(\w+)"', path.read_text())
+}
+LANGUAGES = ("en", "zh", "ja")
+TEXTS = {
+    language: json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text("utf-8")) for language in LANGUAGES
+}
+
+
+def names_in_table(page, title):
+    """The first cell of every row below the header, in the table under a title."""
+    section = page.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| `(.+?)` \|", section, re.MULTILINE)
+
+
+def names(slots):
+    return [slot["name"] for slot in slots.values()]
+
+
+def leaves(value):
+    return [leaf for part in value.values() for leaf in leaves(part)] if isinstance(value, dict) else [value]
+
+
+@pytest.mark.parametrize("node", sorted(NODES))
+def test_the_help_page_names_every_input_and_output(node):
+    page = (ROOT / "web" / "docs" / f"{node}.md").read_text("utf-8")
+    text = TEXTS["en"][node]
+    assert page.splitlines()[0] == f"# {text['display_name']}"
+    assert sorted(names_in_table(page, "Inputs")) == sorted(names(text["inputs"]))
+    assert names_in_table(page, "Outputs") == names(text["outputs"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_every_text(language):
+    assert TEXTS[language].keys() == NODES
+    for node, text in TEXTS[language].items():
+        english = TEXTS["en"][node]
+        assert text.keys() == english.keys() == {"display_name", "description", "inputs", "outputs"}, node
+        assert text["inputs"].keys() == english["inputs"].keys(), node
+        assert text["outputs"].keys() == english["outputs"].keys(), node
+        assert all(slot.keys() == {"name", "tooltip"} for slot in text["inputs"].values()), node
+        assert all(leaf.strip() for leaf in leaves(text)), node
+
+
+def test_english_is_what_the_nodes_say():
+    """The record is compared with the nodes themselves in test_object_info.py."""
+    for node, about in json.loads(RECORD.read_text("utf-8")).items():
+        text = TEXTS["en"][node]
+        assert (text["display_name"], text["description"]) == (about["display_name"], about["description"])
+        assert names(text["outputs"]) == about["output_name"]
+        for name, (_, options) in (item for group in about["input"].values() for item in group.items()):
+            assert text["inputs"][name]["tooltip"] == options["tooltip"], (node, name)
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_every_tooltip_is_translated(language):
+    for node, text in TEXTS[language].items():
+        for name, slot in text["inputs"].items():
+            assert slot["tooltip"] != TEXTS["en"][node]["inputs"][name]["tooltip"], (node, name)
