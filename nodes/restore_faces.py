@@ -6,8 +6,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceReport, align_faces, encode_prompts, paste_faces, restore_crops
-from ..osdface_core.align import can_be_aligned
-from ..osdface_core.pipeline import CANNOT_ALIGN
+from ..osdface_core.align import CANNOT_ALIGN
 from ..osdface_core.select import RULES, select_by_rule
 from . import sockets
 from .runtime import Detector, Weights, intermediate, progress
@@ -69,10 +68,9 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         pixels, canvas = intermediate(sockets.from_image(image)), intermediate(sockets.from_image(target))
         found = detector.use().detect(pixels, threshold=threshold)
         kept, rest = (found, found.keep([])) if faces == ALL else select_by_rule(found, faces)
+        after = before = align_faces(pixels, kept, model.crop_size)
         left_out = [FaceReport(face, False, "not selected") for face in rest]
-        left_out += [FaceReport(face, False, CANNOT_ALIGN) for face in kept if not can_be_aligned(face)]
-        before = align_faces(pixels, kept.keep(face for face in kept if can_be_aligned(face)), model.crop_size)
-        after = before
+        left_out += [FaceReport(face, False, CANNOT_ALIGN) for face in kept if face not in before.faces]
         if len(before) and strength > 0:
             on_batch, count = progress(len(before)), min(batch_size, len(before))
             prompts = encode_prompts(model.vre(count), before, batch_size=batch_size)

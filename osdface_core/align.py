@@ -22,6 +22,8 @@ FFHQ_TEMPLATE_512 = np.array(
 )
 """Where the five landmarks of an FFHQ face lie in a 512x512 crop (facexlib's figures, and so every peer's)."""
 
+CANNOT_ALIGN = "its landmarks do not fit a face (is the photo upside down?)"
+
 
 def similarity_to_crop(face: Face, size: int) -> Tensor:
     """The similarity transform [2,3] (float64) that takes source pixels to a crop of `size` pixels a side.
@@ -52,7 +54,8 @@ def can_be_aligned(face: Face) -> bool:
 def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
     """Cut an aligned crop of every face out of `image` [B,3,H,W].
 
-    What lies outside the photo is filled with its mirror image, so that no grey border bleeds into the face.
+    What lies outside the photo is filled with its mirror image, so that no grey border bleeds into the face. Faces that
+    cannot be aligned are left out: `crops.faces` has those that are there.
     """
     check_image(image)
     frames, _, height, width = image.shape
@@ -61,6 +64,7 @@ def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
             f"These faces were found in {faces.frames} image(s) of {faces.width}x{faces.height}, but the image given "
             f"is {frames} of {width}x{height}. Detect the faces again on this image."
         )
+    faces = faces.keep(face for face in faces if can_be_aligned(face))
     if not len(faces):
         return FaceCrops(image.new_empty(0, 3, size, size), faces, torch.empty(0, 2, 3, dtype=torch.float64))
     to_crop = torch.stack([similarity_to_crop(face, size) for face in faces])

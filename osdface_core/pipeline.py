@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .align import align_faces, can_be_aligned
+from .align import CANNOT_ALIGN, align_faces
 from .batches import OnBatch
 from .composite import Composite, FaceReport, paste_faces
 from .detect import RetinaFace
@@ -13,8 +13,6 @@ from .faces import Faces, check_image
 from .model import OSDFaceModel
 from .one_step import restore_crops
 from .vre import encode_prompts
-
-CANNOT_ALIGN = "its landmarks do not fit a face (is the photo upside down?)"
 
 
 @torch.no_grad()
@@ -47,8 +45,8 @@ def restore_image(
         if detector is None:
             raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
         faces = detector.detect(image, threshold=threshold)
-    left_out = [FaceReport(face, False, CANNOT_ALIGN) for face in faces if not can_be_aligned(face)]
-    crops = align_faces(image, faces.keep(face for face in faces if can_be_aligned(face)), model.config.crop_size)
+    crops = align_faces(image, faces, model.config.crop_size)
+    left_out = [FaceReport(face, False, CANNOT_ALIGN) for face in faces if face not in crops.faces]
     if len(crops) and strength > 0:
         prompts = encode_prompts(model.vre, crops, batch_size=batch_size)
         crops = restore_crops(model.one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)

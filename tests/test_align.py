@@ -103,8 +103,11 @@ def test_landmarks_that_span_nothing_are_an_error_and_known_beforehand():
     with pytest.raises(ImageError, match="Face 3 of frame 0 cannot be aligned"):
         similarity_to_crop(point, 512)
     assert can_be_aligned(face_at(50, 50, 60))
-    small = face_at(50, 50, 4)
-    assert not can_be_aligned(Face(0, 0, (0, 0, 80, 80), 0.99, small.landmarks))
+    collapsed = Face(0, 0, (0, 0, 80, 80), 0.99, face_at(50, 50, 4).landmarks)
+    assert not can_be_aligned(collapsed)
+    faces = Faces((collapsed, face_at(50, 50, 60, index=1), point), 1, 99, 99)
+    crops = align_faces(torch.rand(1, 3, 99, 99), faces, 64)
+    assert [face.index for face in crops.faces] == [1]
 
 
 def test_faces_of_another_image_are_refused():
