@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .color import OSDFaceMatchColor
 from .crop import OSDFaceCrop, OSDFaceSetCrops
 from .detect import OSDFaceDetect
 from .load import OSDFaceLoadDetector, OSDFaceLoadModel
@@ -30,5 +31,6 @@ class OSDFaceExtension(ComfyExtension):
             OSDFaceEncodePrompt,
             OSDFaceRestore,
             OSDFaceSetCrops,
+            OSDFaceMatchColor,
             OSDFacePaste,
         ]

@@ -93,6 +93,18 @@ def test_faces_go_into_an_upscaled_background(host):
     assert not changed[600:].any()
 
 
+@pytest.mark.parametrize("method", ["wavelet", "adain"])
+def test_colours_of_the_photo_are_matched_on_the_way_to_the_paste(host, method):
+    prompt = step_by_step(detect={"boxes": FACE}, paste={"crops": ["match", 0]})
+    prompt["match"] = node("OSDFaceMatchColor", restored=["set", 0], source=["crop", 0], method=method, strength=1.0)
+    prompt["before"] = node("PreviewImage", images=["crop", 1])
+    prompt["after"] = node("PreviewImage", images=["match", 1])
+    outputs = host.run(prompt)
+    before, after = (host.picture(outputs[name]).astype(float) for name in ("before", "after"))
+    assert np.abs(after.mean((0, 1)) - before.mean((0, 1))).max() < 12
+    assert (host.picture(outputs["save"]) != ASTRONAUT).any()
+
+
 def test_every_frame_of_a_batch_comes_back_in_its_place(host):
     prompt = loaders() | {
         "flipped": node("ImageFlip", image=["image", 0], flip_method="y-axis: horizontally"),

@@ -1,0 +1,47 @@
+"""Give restored faces the photo's colours."""
+
+from comfy_api.latest import io
+
+from ..osdface_core import FaceCrops
+from ..osdface_core.color import match_color
+from . import sockets
+
+
+class OSDFaceMatchColor(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceMatchColor",
+            display_name="Match Face Colors",
+            category=sockets.CATEGORY,
+            description="Gives restored face crops the colours of the photo they came from.",
+            search_aliases=["color match", "color fix", "color transfer", "wavelet", "adain", "skin tone"],
+            inputs=[
+                sockets.Crops.Input("restored", tooltip="Connect Restore Face Crops or Set Face Crops."),
+                sockets.Crops.Input("source", tooltip="Connect Crop Faces: the same faces before restoration."),
+                io.Combo.Input(
+                    "method",
+                    options=["wavelet", "adain", "none"],
+                    default="wavelet",
+                    tooltip="wavelet keeps local colours, like red lips or a shadow. adain shifts the face as a whole; "
+                    "take it if the photo is stained. none leaves OSDFace's own colours.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Lower it to keep more of OSDFace's own colours. 0 changes nothing.",
+                ),
+            ],
+            outputs=[
+                sockets.Crops.Output(display_name="crops"),
+                io.Image.Output(display_name="images"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, restored: FaceCrops, source: FaceCrops, method: str, strength: float) -> io.NodeOutput:
+        matched = match_color(restored, source, method, strength)
+        return io.NodeOutput(matched, sockets.crops_to_image(matched.images))

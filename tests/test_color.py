@@ -1,0 +1,59 @@
+"""Colours of restored crops."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import face_at
+
+from osdface_core import FaceCrops, Faces, ImageError
+from osdface_core.color import match_color
+
+FACES = Faces((face_at(20, 20, 20), face_at(60, 20, 20, index=1)), 1, 80, 80)
+
+
+def crops(images, faces=FACES):
+    return FaceCrops(images, faces, torch.zeros(len(faces), 2, 3, dtype=torch.float64))
+
+
+def smooth(seed, size=128):
+    generator = torch.Generator().manual_seed(seed)
+    return F.interpolate(torch.rand(2, 3, 4, 4, generator=generator), (size, size), mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("method", ["wavelet", "adain"])
+def test_a_colour_cast_is_taken_off_and_detail_stays(method):
+    source = smooth(0)
+    detail = 0.05 * torch.randn(source.shape, generator=torch.Generator().manual_seed(1))
+    cast = source * torch.tensor([0.8, 1.0, 1.1]).view(3, 1, 1) + 0.05
+    matched = match_color(crops(cast + detail), crops(source), method).images
+    assert (matched - source - detail).abs().mean() < 0.25 * (cast - source).abs().mean()
+    assert torch.allclose(matched.mean((2, 3)), source.mean((2, 3)), atol=5e-3)
+
+
+def test_none_and_strength_0_change_nothing():
+    restored, source = crops(smooth(0)), crops(smooth(1))
+    assert match_color(restored, source, "none") is restored
+    assert match_color(restored, source, "wavelet", 0) is restored
+
+
+@pytest.mark.parametrize("method", ["wavelet", "adain"])
+def test_strength_is_a_straight_mix_and_equal_colours_stay(method):
+    restored, source = crops(smooth(0)), crops(smooth(1))
+    whole, half = (match_color(restored, source, method, strength).images for strength in (1, 0.5))
+    assert torch.allclose(half, (restored.images + whole) / 2, atol=1e-6)
+    same = match_color(restored, restored, method).images
+    assert torch.allclose(same, restored.images, atol=1e-5)
+
+
+def test_source_crops_may_have_another_size():
+    source = smooth(1, 64)
+    matched = match_color(crops(smooth(0)), crops(source), "adain").images
+    assert torch.allclose(matched.mean((2, 3)), source.mean((2, 3)), atol=1e-3)
+
+
+def test_other_faces_and_unknown_methods_are_named():
+    other = FACES.keep(reversed(FACES.faces))
+    with pytest.raises(ImageError, match="not of the same faces"):
+        match_color(crops(smooth(0)), crops(smooth(0), other))
+    with pytest.raises(ImageError, match="no method 'sepia'"):
+        match_color(crops(smooth(0)), crops(smooth(1)), "sepia")
