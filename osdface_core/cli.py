@@ -6,12 +6,14 @@ import logging
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from .color import Method
 from .detect import RetinaFace, load_detector
 from .errors import ImageError, OSDFaceError
 from .faces import Faces
@@ -74,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     restore.add_argument(
         "--upscale", type=float, default=1.0, help="enlarge the photo by this factor, then paste faces in"
     )
+    restore.add_argument("--color", choices=get_args(Method), default="none", help="give the faces the photo's colours")
     restore.add_argument("--batch-size", type=int, default=4, help="faces restored together; less takes less memory")
     restore.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
     restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
@@ -143,8 +146,8 @@ def check_options(options: argparse.Namespace) -> None:
         options.refuse(f"--upscale {options.upscale}: it must be 1 or more")
     if options.batch_size < 1:
         options.refuse(f"--batch-size {options.batch_size}: it must be 1 or more")
-    if options.aligned and (options.faces or options.upscale != 1 or options.strength != 1):
-        options.refuse("--faces, --upscale and --strength are for whole photos: leave them out with --aligned")
+    if options.aligned and (options.faces or options.upscale != 1 or options.strength != 1 or options.color != "none"):
+        options.refuse("--faces, --upscale, --strength and --color are for whole photos: leave them out with --aligned")
 
 
 def restore_file(
@@ -175,6 +178,7 @@ def restore_file(
             background=background,
             threshold=options.threshold,
             strength=options.strength,
+            color=options.color,
             batch_size=options.batch_size,
             seed=options.seed,
         )

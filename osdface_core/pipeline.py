@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .align import CANNOT_ALIGN, align_faces
 from .batches import OnBatch
+from .color import Method, match_color
 from .composite import Composite, FaceReport, paste_faces
 from .detect import RetinaFace
 from .errors import ImageError
@@ -25,6 +26,7 @@ def restore_image(
     background: Tensor | None = None,
     threshold: float = 0.8,
     strength: float = 1.0,
+    color: Method = "none",
     batch_size: int = 4,
     seed: int | None = None,
     on_batch: OnBatch | None = None,
@@ -35,6 +37,7 @@ def restore_image(
     background: the same images at any other size, to paste into; `image` itself by default.
     threshold: the lowest detection score to accept.
     strength: 0..1, a straight mix of the photo and the restored faces.
+    color: "wavelet" or "adain" gives the restored faces the photo's colours.
     batch_size: faces that go through the networks together.
     seed: None for the posterior's mode, the same result every time; a number samples the posterior.
     on_batch: called with (faces done, faces in all); what it raises ends the work.
@@ -49,7 +52,8 @@ def restore_image(
     left_out = [FaceReport(face, False, CANNOT_ALIGN) for face in faces if face not in crops.faces]
     if len(crops) and strength > 0:
         prompts = encode_prompts(model.vre, crops, batch_size=batch_size)
-        crops = restore_crops(model.one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
+        restored = restore_crops(model.one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
+        crops = match_color(restored, crops, color)
     return paste_faces(image if background is None else background, crops, strength=strength, left_out=left_out)
 
 

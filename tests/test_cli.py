@@ -141,6 +141,15 @@ def test_an_enlarged_photo(tmp_path):
     assert Image.open(tmp_path / "large.jpg").size == (768, 768)
 
 
+def test_the_photos_colours_on_request(tmp_path):
+    for color in ("none", "adain"):
+        assert run("restore", PHOTO, "-o", tmp_path / f"{color}.png", "--faces", FACES, "--color", color) == 0
+    paths = (PHOTO, tmp_path / "none.png", tmp_path / "adain.png")
+    crop = slice(45, 165), slice(165, 285)
+    photo, none, adain = (np.array(Image.open(path))[crop].astype(float).mean((0, 1)) for path in paths)
+    assert np.abs(adain - photo).max() < 0.6 * np.abs(none - photo).max()
+
+
 def test_exact_is_the_authors_program_from_their_files_and_from_a_bundle(tiny_weights, tmp_path):
     """The recorded 8-bit file, through `weights convert` and `restore --exact`."""
     base, bundle = tiny_weights / "sd21base", tmp_path / "bundle.safetensors"
