@@ -4,11 +4,11 @@ import json
 
 import pytest
 from conftest import ROOT, SHARED
+from host.frontend import CHROMIUM, open_frontend
 from host.graphs import step_by_step
 from playwright.sync_api import expect
 
-frontend_module = pytest.importorskip("host.frontend")
-if frontend_module.CHROMIUM is None:
+if CHROMIUM is None:
     pytest.skip("no Chromium on this machine", allow_module_level=True)
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -16,7 +16,7 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 
 @pytest.fixture
 def frontend(host):
-    with frontend_module.open_frontend(host) as opened:
+    with open_frontend(host) as opened:
         yield opened
 
 
