@@ -19,7 +19,7 @@ from ..osdface_core.model import OSDFaceModel
 from ..osdface_core.one_step import OneStep
 from ..osdface_core.vre import VRE
 from ..osdface_core.weights import load_model
-from ..osdface_core.weights.authors import VRE_FILE
+from ..osdface_core.weights.authors import LORA_FILE, VRE_FILE
 
 Loaded = TypeVar("Loaded")
 
@@ -51,8 +51,7 @@ def weights_options() -> list[str]:
     """The starter, the bundles in models/osdface, and the folders there that hold the authors' files."""
     files = folder_paths.get_filename_list(WEIGHTS)
     folders = sorted({os.path.dirname(file) for file in files if os.path.basename(file) == VRE_FILE})
-    elsewhere = [file for file in files if os.path.dirname(file) not in folders]
-    bundles = [file for file in elsewhere if file.endswith(".safetensors")]
+    bundles = [file for file in files if file.endswith(".safetensors") and os.path.basename(file) != LORA_FILE]
     return [STARTER, *bundles, *(AUTHORS + (f"/{folder}" if folder else "") for folder in folders)]
 
 

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with logging_redirect_tqdm():
             code: int = options.run(options)
             return code
-    except OSDFaceError as error:
+    except (OSDFaceError, OSError) as error:
         log.error("error: %s", error)
         return 1
     except KeyboardInterrupt:
@@ -118,6 +118,11 @@ def run_restore(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.inputs)
     if len(inputs) > 1 and is_image_name(options.output):
         options.refuse(f"{options.output}: {len(inputs)} photos cannot go into one file, name a folder")
+    outputs = [output_path(path, options.output) for path in inputs]
+    written = [output.with_suffix(".json") for output in outputs] if options.report else outputs
+    for output in written:
+        if written.count(output) > 1:
+            options.refuse(f"several photos would be written to {output}: restore them into folders of their own")
     model = load_model(options.weights, options.base, device=options.device)
     if model.notice:
         log.warning("warning: %s", model.notice)
@@ -126,11 +131,11 @@ def run_restore(options: argparse.Namespace) -> int:
         detector = load_detector(options.detector, device=options.device)
     failed = 0
     bar = tqdm(inputs, unit="photo", disable=None)
-    for path in bar:
+    for path, output in zip(bar, outputs, strict=True):
         bar.set_postfix_str(path.name)
         try:
-            restore_file(path, output_path(path, options.output), model, detector, options)
-        except ImageError as error:
+            restore_file(path, output, model, detector, options)
+        except (ImageError, OSError) as error:
             failed += 1
             log.error("error: %s", error)
     if failed:
@@ -140,9 +145,17 @@ def run_restore(options: argparse.Namespace) -> int:
 
 def check_options(options: argparse.Namespace) -> None:
     """End the command as wrong usage where options make no sense."""
+    try:
+        torch.empty(0, device=options.device)
+    except (RuntimeError, AssertionError) as error:
+        options.refuse(f"--device {options.device}: {str(error).splitlines()[0]}")
+    if not 0 <= options.threshold <= 1:
+        options.refuse(f"--threshold {options.threshold}: it must lie between 0 and 1")
+    if options.seed is not None and not 0 <= options.seed < 2**63:
+        options.refuse(f"--seed {options.seed}: it must be 0 or more, and below 2^63")
     if not 0 <= options.strength <= 1:
         options.refuse(f"--strength {options.strength}: it must lie between 0 and 1")
-    if options.upscale < 1:
+    if not 1 <= options.upscale < float("inf"):
         options.refuse(f"--upscale {options.upscale}: it must be 1 or more")
     if options.batch_size < 1:
         options.refuse(f"--batch-size {options.batch_size}: it must be 1 or more")
@@ -154,6 +167,8 @@ def restore_file(
     path: Path, output: Path, model: OSDFaceModel, detector: RetinaFace | None, options: argparse.Namespace
 ) -> None:
     """One photo from disk to disk. Raises ImageError."""
+    if not is_image_name(output):
+        raise ImageError(f"{output}: this kind of file cannot be written. Name the output, with {', '.join(SUFFIXES)}.")
     report_path = output.with_suffix(".json")
     refuse_to_overwrite([output, report_path] if options.report else [output], options.force)
     photo = read_photo(path)
@@ -201,6 +216,7 @@ def run_detect(options: argparse.Namespace) -> int:
 
 def run_convert(options: argparse.Namespace) -> int:
     refuse_to_overwrite([options.output], options.force)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     convert(options.folder, options.base, options.output, dtype=DTYPES[options.dtype])
     log.info("%s: %.2f GB", options.output, options.output.stat().st_size / 1e9)
     return 0

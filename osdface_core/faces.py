@@ -195,10 +195,10 @@ def number_in_reading_order(faces: Iterable[Face]) -> tuple[Face, ...]:
 
 
 def check_image(image: Tensor) -> None:
-    """Raise ImageError unless `image` is a float [B,3,H,W] batch with pixels in it."""
-    if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point() or image.numel() == 0:
+    """Raise ImageError unless `image` is a float32 [B,3,H,W] batch with pixels in it."""
+    if image.ndim != 4 or image.shape[1] != 3 or image.dtype != torch.float32 or image.numel() == 0:
         raise ImageError(
-            f"Expected an image batch [B,3,H,W] in floating point, 0..1; got {list(image.shape)} {image.dtype}. "
+            f"Expected an image batch [B,3,H,W] in float32, 0..1; got {list(image.shape)} {image.dtype}. "
             "Grey and RGBA images have to be turned into RGB first: `osdface_core.read_photo` does."
         )
 

@@ -20,6 +20,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x0112
+DESCRIPTIVE_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825)
+"""EXIF about the photo: description, camera, software, time, artist, copyright, shot, place. Other tags tell how the
+pixels of a TIFF are laid out, and are not true of a copy."""
+
 TURNS = {2: (0, 1, 0), 3: (0, 1, 1), 4: (0, 0, 1), 5: (1, 0, 0), 6: (1, 1, 0), 7: (1, 1, 1), 8: (1, 0, 1)}
 """EXIF orientation -> transpose, then mirror left-right, then mirror top-bottom."""
 
@@ -36,6 +40,7 @@ class Photo:
     """Per channel: 8 or 16."""
     exif: bytes = b""
     icc_profile: bytes = b""
+    """Where it is one for RGB."""
 
 
 def read_photo(path: str | Path) -> Photo:
@@ -49,6 +54,8 @@ def read_photo(path: str | Path) -> Photo:
         with Image.open(io.BytesIO(data)) as image:
             exif, icc_profile = image.getexif(), image.info.get("icc_profile") or b""
             deep = data.startswith(PNG_SIGNATURE) and data[24] == 16
+            if not deep and image.mode[0] in "IF":
+                raise ImageError(f"{path}: {image.mode} pixels are not read in this format. Save it as PNG first.")
             values = decode_deep_png(data) if deep else np.array(image.convert(plain_mode(image)))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: there is no such file. Check the path.") from error
@@ -56,7 +63,9 @@ def read_photo(path: str | Path) -> Photo:
         raise ImageError(f"{path}: this is not an image that can be read. Expected {', '.join(SUFFIXES)}.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: the image cannot be read ({error}). Is the file whole?") from error
-    values = upright(values, exif.pop(ORIENTATION, 1))
+    values = upright(values, exif.get(ORIENTATION, 1))
+    for tag in set(exif) - set(DESCRIPTIVE_TAGS):
+        del exif[tag]
     pixels = torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1)[None].float()
     pixels /= 65535 if deep else 255
     return Photo(
@@ -64,7 +73,7 @@ def read_photo(path: str | Path) -> Photo:
         alpha=pixels[:, 3:].contiguous() if pixels.shape[1] == 4 else None,
         bits=16 if deep else 8,
         exif=exif.tobytes() if len(exif) else b"",
-        icc_profile=icc_profile,
+        icc_profile=icc_profile if icc_profile[16:20] == b"RGB " else b"",
     )
 
 
@@ -111,22 +120,23 @@ def write_photo(path: str | Path, pixels: Tensor, like: Photo | None = None, *, 
     levels = pixels[0].permute(1, 2, 0).cpu().clamp(0, 1) * top
     levels = levels.floor() if truncate else levels.round()
     values = levels.numpy().astype(np.uint16 if deep else np.uint8)
-    if deep:
-        data = encode_deep_png(values, like)
-    else:
-        buffer = io.BytesIO()
-        options = {"quality": 95, "subsampling": 0} if is_jpeg else {"quality": 95} if path.suffix == ".webp" else {}
-        kind = Image.registered_extensions()[path.suffix.lower()]
-        Image.fromarray(values).save(buffer, kind, exif=like.exif, icc_profile=like.icc_profile or None, **options)
-        data = buffer.getvalue()
     partial = path.with_name(path.name + ".part")
     try:
-        partial.write_bytes(data)
+        partial.write_bytes(encode_deep_png(values, like) if deep else encode(values, like, path.suffix.lower()))
         os.replace(partial, path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be written ({error}).") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def encode(values: np.ndarray, like: Photo, suffix: str) -> bytes:
+    """[H,W,3 or 4] uint8, RGB -> the file that `suffix` names."""
+    buffer = io.BytesIO()
+    kind = Image.registered_extensions()[suffix]
+    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
+    Image.fromarray(values).save(buffer, kind, exif=like.exif, icc_profile=like.icc_profile or None, **options)
+    return buffer.getvalue()
 
 
 def encode_deep_png(values: np.ndarray, like: Photo) -> bytes:

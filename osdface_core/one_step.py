@@ -31,7 +31,7 @@ class OneStep:
     timestep: int = TIMESTEP
 
     def __call__(self, images: Tensor, embeds: Tensor, seed: int | None = None) -> Tensor:
-        """images [N,3,H,W], 0..1, and their prompts -> restored images of that size, 0..1.
+        """images [N,3,H,W], 0..1, and their prompts -> restored images, 0..1, their sides cut down to multiples of 8.
 
         No noise is added: the degraded latent itself is taken for the noisy one.
         """

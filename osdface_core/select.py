@@ -47,15 +47,17 @@ def select_by_index(faces: Faces, indices: str) -> tuple[Faces, Faces]:
 
     Raises ImageError where it is not a list of numbers. Numbers no face has are allowed: frames differ.
     """
-    chosen: set[int] = set()
+    ranges: list[tuple[int, int]] = []
     for part in indices.replace(";", ",").split(","):
         first, _, last = (text.strip() for text in part.partition("-"))
         if not first and not last:
             continue
         if not first.isdecimal() or (last and not last.isdecimal()):
             raise ImageError(f"{part.strip()!r} is not a face's number. Write them like 0, 2 or 1-3.")
-        chosen.update(range(int(first), int(last or first) + 1))
-    return divide(faces, [face for face in faces if face.index in chosen])
+        ranges.append((int(first), int(last or first)))
+        if ranges[-1][0] > ranges[-1][1]:
+            raise ImageError(f"{part.strip()!r} goes backwards. Write the smaller number first.")
+    return divide(faces, [face for face in faces if any(low <= face.index <= high for low, high in ranges)])
 
 
 def divide(faces: Faces, kept: Iterable[Face]) -> tuple[Faces, Faces]:

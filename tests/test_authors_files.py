@@ -91,3 +91,5 @@ def test_a_base_in_half_precision_loads(files):
     save_file(halves, path.with_name("diffusion_pytorch_model.fp16.safetensors"))
     model = load_model(files / "ckpt", files / "sd21base")
     assert model.unet.dtype == torch.float32
+    stored = load_authors_files(files / "ckpt", files / "sd21base")
+    assert {parameter.dtype for parameter in stored.unet.parameters()} == {torch.float16}

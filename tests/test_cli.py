@@ -191,6 +191,11 @@ def test_weights_that_are_wrong_end_the_command_with_a_message(tmp_path, message
         (["--aligned", "--upscale", "2"], "leave them out with --aligned"),
         (["-o", "one.png"], "name a folder"),
         (["--wings"], "unrecognized arguments"),
+        (["--upscale", "nan"], "1 or more"),
+        (["--threshold", "5"], "between 0 and 1"),
+        (["--seed", "99999999999999999999999"], "below 2^63"),
+        (["--device", "abacus"], "--device abacus"),
+        ([], "several photos would be written to"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_why(tmp_path, capsys, options, message):
@@ -198,6 +203,22 @@ def test_wrong_usage_exits_with_2_and_says_why(tmp_path, capsys, options, messag
         run("restore", PHOTO, PHOTO, "-o", tmp_path, *options)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_photo_that_cannot_be_written_does_not_stop_the_others(tmp_path, messages):
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for name in ("a", "b", "c"):
+        shutil.copy(FACES, faces / f"{name}.json")
+    Image.open(PHOTO).save(tmp_path / "a.gif")
+    shutil.copy(PHOTO, tmp_path / "b.png")
+    (tmp_path / "out" / "c.png").mkdir(parents=True)
+    shutil.copy(PHOTO, tmp_path / "c.png")
+    inputs = [tmp_path / name for name in ("a.gif", "c.png", "b.png")]
+    assert run("restore", *inputs, "-o", tmp_path / "out", "--faces", faces, "--force") == 1
+    assert (tmp_path / "out" / "b.png").is_file()
+    assert "Name the output" in messages.text
+    assert "2 of 3 photo(s) failed" in messages.text
 
 
 def test_faces_that_are_not_there_and_an_empty_folder_are_named(tmp_path, messages):

@@ -75,7 +75,14 @@ def test_reading_order_goes_by_rows_whatever_order_faces_come_in():
 
 
 @pytest.mark.parametrize(
-    "image", [torch.rand(3, 8, 8), torch.rand(1, 1, 8, 8), torch.rand(1, 4, 8, 8), torch.zeros(1, 3, 8, 8).byte()]
+    "image",
+    [
+        torch.rand(3, 8, 8),
+        torch.rand(1, 1, 8, 8),
+        torch.rand(1, 4, 8, 8),
+        torch.zeros(1, 3, 8, 8).byte(),
+        torch.rand(1, 3, 8, 8).half(),
+    ],
 )
 def test_an_image_of_another_kind_is_refused(image):
     with pytest.raises(ImageError, match=r"\[B,3,H,W\]"):

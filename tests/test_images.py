@@ -75,6 +75,42 @@ def test_transparency_is_resized_with_the_photo(tmp_path):
     assert (alpha == 102).all()
 
 
+def test_a_tiff_can_change_its_size_and_is_turned_upright_for_good(tmp_path):
+    """A TIFF's EXIF also says how its pixels are laid out, which is not true of a copy."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x013B] = 6, "someone"
+    picture().save(tmp_path / "in.tif", exif=exif)
+    photo = read_photo(tmp_path / "in.tif")
+    assert photo.pixels.shape == (1, 3, 23, 17)
+    write_photo(tmp_path / "out.tif", photo.pixels, photo)
+    again = read_photo(tmp_path / "out.tif")
+    assert torch.equal(again.pixels, photo.pixels)
+    assert Image.open(tmp_path / "out.tif").getexif()[0x013B] == "someone"
+    larger = photo.pixels.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    write_photo(tmp_path / "large.tif", larger, photo)
+    assert torch.equal(read_photo(tmp_path / "large.tif").pixels, larger)
+
+
+def test_a_profile_of_other_colours_is_not_kept(tmp_path):
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"GRAY"
+    picture("L").save(tmp_path / "grey.png", icc_profile=bytes(profile))
+    assert read_photo(tmp_path / "grey.png").icc_profile == b""
+
+
+@pytest.mark.parametrize("values", [np.full((9, 9), 30000, np.uint16), np.full((9, 9), 0.5, np.float32)])
+def test_deep_tiffs_are_refused_not_whitened(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "deep.tif")
+    with pytest.raises(ImageError, match="Save it as PNG first"):
+        read_photo(tmp_path / "deep.tif")
+
+
+def test_what_a_format_cannot_hold_is_named(tmp_path):
+    with pytest.raises(ImageError, match="cannot be written"):
+        write_photo(tmp_path / "wide.webp", torch.zeros(1, 3, 2, 20000))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_palette_with_transparency_and_cmyk_are_read(tmp_path):
     picture("RGBA").quantize(16).save(tmp_path / "palette.png")
     assert read_photo(tmp_path / "palette.png").alpha is not None

@@ -176,7 +176,13 @@ def test_options_name_what_is_there(inside, runtime, tmp_path):
     for name in ("mine.safetensors", "authors/associate_2.ckpt", "authors/pytorch_lora_weights.safetensors"):
         open(f"{models}/osdface/{name}", "wb").close()
     open(f"{models}/checkpoints/v2-1_512.safetensors", "wb").close()
-    assert runtime.weights_options() == ["starter (built in)", "mine.safetensors", "authors' files in osdface/authors"]
+    open(f"{models}/osdface/authors/bundle.safetensors", "wb").close()
+    assert runtime.weights_options() == [
+        "starter (built in)",
+        "authors/bundle.safetensors",
+        "mine.safetensors",
+        "authors' files in osdface/authors",
+    ]
     assert runtime.base_options() == ["none", "checkpoints/v2-1_512.safetensors"]
     assert runtime.detector_options() == ["detection_mobilenet0.25_Final.pth", "detection_Resnet50_Final.pth"]
     loader = inside.ours["OSDFaceLoadModel"]

@@ -56,6 +56,12 @@ def test_what_is_no_number_is_named(indices):
         select_by_index(SCENE, indices)
 
 
+def test_a_range_may_be_wide_but_not_backwards():
+    assert numbers(select_by_index(SCENE, "1-9999999999999")[0]) == [(0, 1), (0, 2)]
+    with pytest.raises(ImageError, match="goes backwards"):
+        select_by_index(SCENE, "3-1")
+
+
 def test_an_unknown_rule_is_named_with_those_there_are():
     with pytest.raises(ImageError, match=f"prettiest.*{next(iter(RULES))}"):
         select_by_rule(SCENE, "prettiest")

@@ -16,7 +16,9 @@ NAMINGS = ((".lora_A.weight", ".lora_B.weight"), (".lora.down.weight", ".lora.up
 
 
 def merge_lora(weights: Tensors, lora: Tensors, path: str | Path) -> Tensors:
-    """The UNet's `weights` (diffusers' names) with the LoRA of `path` (keys `unet.<module>…`) merged, in float32.
+    """The UNet's `weights` (diffusers' names) with the LoRA of `path` (keys `unet.<module>…`) merged.
+
+    Computed in float32, kept in the weights' own precision.
 
     Linear and convolution layers alike. Raises LoraError on any other rank, on keys that belong to no weight of the
     UNet, and on half a pair.
@@ -41,7 +43,7 @@ def merge_lora(weights: Tensors, lora: Tensors, path: str | Path) -> Tensors:
                 problem = f"{key} and its counterpart make a {b.shape[0]}x{a[0].numel()} change, but {target} is "
                 raise LoraError(path, f"{problem}{list(weight.shape)}.", NOT_FOR_UNET, key=key)
             change = b.flatten(1) @ a.flatten(1)
-            merged[target] = torch.add(weight, change.view_as(weight), alpha=ALPHA / RANK)
+            merged[target] = torch.add(weight, change.view_as(weight), alpha=ALPHA / RANK).to(weights[target].dtype)
             used |= {key, other}
     left = sorted(lora.keys() - used)
     if left:

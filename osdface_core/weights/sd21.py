@@ -49,9 +49,9 @@ def read_folder(base: Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, 
         config,
         unet=unet,
         vae=vae,
-        beta_start=scheduler["beta_start"],
-        beta_end=scheduler["beta_end"],
-        beta_schedule=scheduler["beta_schedule"],
+        beta_start=scheduler.get("beta_start", config.beta_start),
+        beta_end=scheduler.get("beta_end", config.beta_end),
+        beta_schedule=scheduler.get("beta_schedule", config.beta_schedule),
     )
     vae_tensors = read_tensors(weight_file(base / "vae"))[0]
     for old, new in OLD_ATTENTION_NAMES.items():
@@ -68,7 +68,10 @@ def base_files(base: str | Path) -> list[Path]:
 def read_json(path: Path) -> Json:
     if not path.is_file():
         raise WeightsNotFoundError(path, "this file of the diffusers folder is missing.", USE_BASE)
-    content: Json = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content: Json = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise NotACheckpointError(path, f"this is no JSON ({error}).", "Download it again.") from error
     return content
 
 
