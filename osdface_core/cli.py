@@ -66,9 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "--faces", type=Path, help="take the faces from `osdface detect`: a file, or a folder of NAME.json"
     )
     restore.add_argument("--aligned", action="store_true", help="every input is one aligned face already")
-    restore.add_argument(
-        "--exact", action="store_true", help="aligned, and as the authors' program does it to the byte"
-    )
+    restore.add_argument("--exact", action="store_true", help="aligned, and every step as in the authors' program")
     restore.add_argument("--seed", type=int, help="sample the latent with this seed (default: its mode, no randomness)")
     restore.add_argument(
         "--strength", type=float, default=1.0, help="0 keeps the photo, 1 takes the restored face whole"

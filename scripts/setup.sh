@@ -21,7 +21,7 @@ if [ ! -x "$venv/bin/python" ]; then
     "${PYTHON:-python3}" -m venv "$venv"
 fi
 
-say "installing $torch"
+say "installing $torch (for a GPU, see the top of scripts/setup.sh)"
 # shellcheck disable=SC2086
 pip_install $torch
 

@@ -1,6 +1,9 @@
 """How the nodes behave inside a host: shared weights, progress, interrupts, batches, broken images."""
 
 import gc
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -23,7 +26,6 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 @pytest.fixture
 def runtime(inside):
-    import sys
 
     return sys.modules["pack.nodes.runtime"]
 
@@ -96,7 +98,6 @@ def test_an_interrupt_ends_the_node_at_the_next_batch(inside):
 
 def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_passes(inside, runtime):
     """Frames with 0 to 5 faces: same shape and order, untouched frames the same, ceil(faces / batch) passes."""
-    import sys
 
     nodes = {name: sys.modules[f"pack.nodes.{name}"] for name in ("detect", "crop", "restore", "paste", "load")}
     frames = torch.rand(16, 240, 320, 3)
@@ -120,7 +121,6 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
 
 @pytest.mark.parametrize("kind", ["fp16", "rgba", "grey", "one pixel", "beyond 0..1"])
 def test_images_of_every_kind_are_taken(inside, kind):
-    import sys
 
     detect, crop, paste = (sys.modules[f"pack.nodes.{name}"] for name in ("detect", "crop", "paste"))
     loader = sys.modules["pack.nodes.load"].OSDFaceLoadDetector
@@ -142,7 +142,6 @@ def test_images_of_every_kind_are_taken(inside, kind):
 
 
 def test_an_image_with_nan_is_an_error(inside):
-    import sys
 
     image = torch.rand(1, 64, 64, 3)
     image[0, 3, 3, 0] = float("nan")
@@ -152,8 +151,6 @@ def test_an_image_with_nan_is_an_error(inside):
 
 def test_importing_the_pack_is_light(inside):
     """No diffusers, facexlib or network for ComfyUI's start: they are imported when a node first needs them."""
-    import subprocess
-    import sys
 
     script = f"""
 import sys
@@ -170,7 +167,6 @@ print({{"diffusers", "facexlib", "torchvision"}} & set(sys.modules))
 
 def test_options_name_what_is_there(inside, runtime, tmp_path):
     models = inside.folders.models_dir
-    import os
 
     os.makedirs(f"{models}/osdface/authors", exist_ok=True)
     for name in ("mine.safetensors", "authors/associate_2.ckpt", "authors/pytorch_lora_weights.safetensors"):
