@@ -232,7 +232,7 @@ def test_an_interrupt_leaves_whole_files_and_says_so(tmp_path, monkeypatch, mess
     def interrupt(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("osdface_core.cli.restore_image", interrupt)
+    monkeypatch.setattr("osdface_core.cli.restore.restore_image", interrupt)
     assert run("restore", PHOTO, "-o", tmp_path, "--faces", FACES) == 130
     assert list(tmp_path.iterdir()) == []
     assert "interrupted" in messages.text

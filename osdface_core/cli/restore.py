@@ -1,56 +1,36 @@
-"""The `osdface` command: restore, detect, weights."""
+"""`osdface restore`: photos from disk to disk."""
 
 import argparse
 import json
 import logging
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
-from .color import Method
-from .detect import RetinaFace, load_detector
-from .errors import ImageError, OSDFaceError
-from .faces import Faces
-from .images import SUFFIXES, read_photo, write_photo
-from .model import OSDFaceModel
-from .pipeline import restore_aligned, restore_image
-from .serialization import Json
-from .weights import convert, load_model
+from ..color import Method
+from ..detect import RetinaFace, load_detector
+from ..errors import ImageError
+from ..faces import Faces
+from ..images import SUFFIXES, read_photo, write_photo
+from ..model import OSDFaceModel
+from ..pipeline import restore_aligned, restore_image
+from ..serialization import Json
+from ..weights import load_model
+from .detect import add_detection
+from .outputs import refuse_to_overwrite, write_json
 
 log = logging.getLogger("osdface")
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 AUTHORS_SEED = 114
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns the exit code: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    options = parser().parse_args(arguments)
-    try:
-        with logging_redirect_tqdm():
-            code: int = options.run(options)
-            return code
-    except (OSDFaceError, OSError) as error:
-        log.error("error: %s", error)
-        return 1
-    except KeyboardInterrupt:
-        log.error("interrupted: what is written so far is whole")
-        return 130
-
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="osdface", description="One-step diffusion face restoration.")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
+def add_to(commands: Any) -> None:
     restore = commands.add_parser("restore", help="restore the faces in photos")
-    restore.set_defaults(run=run_restore, refuse=restore.error)
+    restore.set_defaults(run=run, refuse=restore.error)
     restore.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="photos, or folders of photos")
     restore.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT", help="a folder; a file for one photo"
@@ -76,41 +56,11 @@ def parser() -> argparse.ArgumentParser:
     )
     restore.add_argument("--color", choices=get_args(Method), default="none", help="give the faces the photo's colours")
     restore.add_argument("--batch-size", type=int, default=4, help="faces restored together; less takes less memory")
-    restore.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
     restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
     restore.add_argument("--force", action="store_true", help="overwrite outputs that exist")
 
-    detect = commands.add_parser("detect", help="find the faces in a photo")
-    detect.set_defaults(run=run_detect)
-    detect.add_argument("input", type=Path, metavar="IN")
-    detect.add_argument("--json", required=True, type=Path, metavar="OUT", help="where to write the faces")
-    add_detection(detect)
-    detect.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
-    detect.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
 
-    weights = commands.add_parser("weights", help="work with weights files").add_subparsers(required=True)
-    make = weights.add_parser("convert", help="turn the authors' files and SD 2.1-base into one bundle")
-    make.set_defaults(run=run_convert)
-    make.add_argument("folder", type=Path, metavar="FOLDER", help="the folder with the authors' three files")
-    make.add_argument("--base", type=Path, required=True, help="SD 2.1-base: diffusers folder or single file")
-    make.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="the bundle, a .safetensors file")
-    make.add_argument("--dtype", choices=DTYPES, default="fp32", help="precision to store (default: %(default)s)")
-    make.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
-    return top
-
-
-def add_detection(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--detector", help="RetinaFace weights, or facexlib's name for them (default: facexlib's own)")
-    command.add_argument("--threshold", type=float, default=0.8, help="lowest score of a face; lower finds more")
-
-
-def best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def run_restore(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     options.aligned |= options.exact
     check_options(options)
     inputs = find_inputs(options.inputs)
@@ -202,24 +152,6 @@ def restore_file(
         write_json(report_path, report)
 
 
-def run_detect(options: argparse.Namespace) -> int:
-    refuse_to_overwrite([options.json], options.force)
-    photo = read_photo(options.input)
-    detector = load_detector(options.detector, device=options.device)
-    faces = detector.detect(photo.pixels, threshold=options.threshold)
-    write_json(options.json, faces.to_json())
-    log.info("%s: %d face(s) -> %s", options.input, len(faces), options.json)
-    return 0
-
-
-def run_convert(options: argparse.Namespace) -> int:
-    refuse_to_overwrite([options.output], options.force)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    convert(options.folder, options.base, options.output, dtype=DTYPES[options.dtype])
-    log.info("%s: %.2f GB", options.output, options.output.stat().st_size / 1e9)
-    return 0
-
-
 def find_inputs(paths: Iterable[Path]) -> list[Path]:
     """The photos named, and those in the folders named."""
     inputs: list[Path] = []
@@ -241,12 +173,6 @@ def output_path(path: Path, output: Path) -> Path:
     return output if is_image_name(output) and not output.is_dir() else output / path.name
 
 
-def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
-    for output in outputs:
-        if output.exists() and not force:
-            raise ImageError(f"{output} exists already. Choose another place, or overwrite it with --force.")
-
-
 def read_faces(source: Path, photo: Path) -> Faces:
     """The faces that `osdface detect` wrote for `photo`."""
     path = source / f"{photo.stem}.json" if source.is_dir() else source
@@ -254,12 +180,3 @@ def read_faces(source: Path, photo: Path) -> Faces:
         return Faces.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: the faces cannot be read ({error}). Write them with `osdface detect`.") from error
-
-
-def write_json(path: Path, content: Json) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

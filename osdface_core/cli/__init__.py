@@ -1,0 +1,39 @@
+"""The `osdface` command: a file for every noun of it, with its options and what they do."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ..errors import OSDFaceError
+from . import detect, restore, weights
+
+log = logging.getLogger("osdface")
+
+COMMANDS = (restore, detect, weights)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Returns the exit code: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    options = parser().parse_args(arguments)
+    try:
+        with logging_redirect_tqdm():
+            code: int = options.run(options)
+            return code
+    except (OSDFaceError, OSError) as error:
+        log.error("error: %s", error)
+        return 1
+    except KeyboardInterrupt:
+        log.error("interrupted: what is written so far is whole")
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="osdface", description="One-step diffusion face restoration.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_to(commands)
+    return top

@@ -1,0 +1,19 @@
+"""What commands write: never over a file that is there, unless asked to."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import ImageError
+from ..serialization import Json
+
+
+def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
+    for output in outputs:
+        if output.exists() and not force:
+            raise ImageError(f"{output} exists already. Choose another place, or overwrite it with --force.")
+
+
+def write_json(path: Path, content: Json) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
