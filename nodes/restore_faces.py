@@ -5,8 +5,7 @@ import json
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..osdface_core import FaceReport, align_faces, encode_prompts, paste_faces, restore_crops
-from ..osdface_core.align import CANNOT_ALIGN
+from ..osdface_core import align_faces, encode_prompts, paste_faces, restore_crops
 from ..osdface_core.select import RULES, select_by_rule
 from . import sockets
 from .runtime import Detector, Weights, intermediate, progress
@@ -67,15 +66,13 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         target = image if background is None else background
         pixels, canvas = intermediate(sockets.from_image(image)), intermediate(sockets.from_image(target))
         found = detector.use().detect(pixels, threshold=threshold)
-        kept, rest = (found, found.keep([])) if faces == ALL else select_by_rule(found, faces)
+        kept = found if faces == ALL else select_by_rule(found, faces)[0]
         after = before = align_faces(pixels, kept, model.crop_size)
-        left_out = [FaceReport(face, False, "not selected") for face in rest]
-        left_out += [FaceReport(face, False, CANNOT_ALIGN) for face in kept if face not in before.faces]
         if len(before) and strength > 0:
             on_batch, count = progress(len(before)), min(batch_size, len(before))
             prompts = encode_prompts(model.vre(count), before, batch_size=batch_size)
             after = restore_crops(model.one_step(count), before, prompts, batch_size=batch_size, on_batch=on_batch)
-        result = paste_faces(canvas, after, strength=strength, left_out=left_out)
+        result = paste_faces(canvas, after, strength=strength)
         return io.NodeOutput(
             sockets.with_pixels(target, canvas, result.image),
             result.mask,

@@ -1,10 +1,10 @@
 """OSDFace: one-step diffusion face restoration (arXiv 2411.17163), from photos to restored photos."""
 
 from .align import align_faces
-from .composite import Composite, FaceReport, paste_faces
+from .composite import Composite, paste_faces
 from .detect import RetinaFace, load_detector
 from .errors import ImageError, OSDFaceError, WeightsError
-from .faces import Face, FaceCrops, Faces
+from .faces import Face, FaceCrops, FaceReport, Faces
 from .images import Photo, read_photo, write_photo
 from .model import ModelConfig, OSDFaceModel
 from .one_step import restore_crops

@@ -55,7 +55,7 @@ def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
     """Cut an aligned crop of every face out of `image` [B,3,H,W].
 
     What lies outside the photo is filled with its mirror image, so that no grey border bleeds into the face. Faces that
-    cannot be aligned are left out: `crops.faces` has those that are there.
+    cannot be aligned are left out: `crops.faces` has those that are there, and why the others are not.
     """
     check_image(image)
     frames, _, height, width = image.shape
@@ -64,7 +64,7 @@ def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
             f"These faces were found in {faces.frames} image(s) of {faces.width}x{faces.height}, but the image given "
             f"is {frames} of {width}x{height}. Detect the faces again on this image."
         )
-    faces = faces.keep(face for face in faces if can_be_aligned(face))
+    faces = faces.keep((face for face in faces if can_be_aligned(face)), CANNOT_ALIGN)
     if not len(faces):
         return FaceCrops(image.new_empty(0, 3, size, size), faces, torch.empty(0, 2, 3, dtype=torch.float64))
     to_crop = torch.stack([similarity_to_crop(face, size) for face in faces])

@@ -9,30 +9,12 @@ from torch import Tensor
 
 from .align import warp
 from .errors import ImageError
-from .faces import Face, FaceCrops, check_image, inverse
+from .faces import FaceCrops, FaceReport, check_image, inverse
 from .masks import FEATHER, square_mask
 from .serialization import Json, tensor_from_json, tensor_to_json
 
 Region = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom exclusive."""
-
-
-@dataclass(frozen=True)
-class FaceReport:
-    """What became of one face."""
-
-    face: Face
-    restored: bool
-    reason: str = ""
-    """Why it was left as it was; empty for a restored face."""
-
-    def to_json(self) -> Json:
-        size = [self.face.width, self.face.height]
-        return {**self.face.to_json(), "size": size, "restored": self.restored, "reason": self.reason}
-
-    @classmethod
-    def from_json(cls, data: Json) -> "FaceReport":
-        return cls(Face.from_json(data), data["restored"], data["reason"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +37,7 @@ class Composite:
             if not entries:
                 lines.append(f"frame {frame}: no face to restore, returned unchanged")
             else:
-                left = "".join(f"; face {e.face.index} left: {e.reason}" for e in entries if not e.restored)
-                lines.append(f"frame {frame}: {restored} of {len(entries)} face(s) restored{left}")
+                lines.append(f"frame {frame}: {restored} of {len(entries)} face(s) restored{left_text(entries)}")
         return "\n".join(lines)
 
     def report_json(self) -> Json:
@@ -85,7 +66,6 @@ def paste_faces(
     strength: float = 1.0,
     feather: float = FEATHER,
     mask: Tensor | None = None,
-    left_out: Iterable[FaceReport] = (),
     antialias: bool = True,
 ) -> Composite:
     """Paste restored crops into `image` [B,3,H,W], which may be the source or any enlargement of it.
@@ -96,7 +76,6 @@ def paste_faces(
     strength: 0..1, a straight mix of the photo and the restored face.
     feather: 0..0.5, the width of a face's soft border as a share of its crop's side.
     mask: [B,H,W] or [1,H,W], 0..1, where restoration is wanted; joined with the faces' own masks by minimum.
-    left_out: faces that were found but not restored, for the report.
     antialias: False samples a shrinking crop bilinearly, as facexlib does.
     """
     check_image(image)
@@ -109,7 +88,7 @@ def paste_faces(
     reasons = ["" if strength > 0 else "strength is 0"] * len(crops)
     weight = image.new_zeros(frames, height, width)
     if not len(crops) or strength <= 0:
-        return Composite(image, weight, report_of(crops, reasons, left_out))
+        return Composite(image, weight, report_of(crops, reasons))
 
     result = image.clone()
     to_background = background_matrices(crops, height, width)
@@ -140,13 +119,22 @@ def paste_faces(
             mixed = photo + alpha * (colour / total.clamp(min=1e-12) - photo)
             target.copy_(torch.where(alpha > 0, mixed, target))
             weight[frame, top:bottom, left:right] += alpha
-    return Composite(result, weight, report_of(crops, reasons, left_out))
+    return Composite(result, weight, report_of(crops, reasons))
 
 
-def report_of(crops: FaceCrops, reasons: list[str], left_out: Iterable[FaceReport]) -> tuple[FaceReport, ...]:
-    """What became of every face; those with a reason were not restored."""
+def report_of(crops: FaceCrops, reasons: list[str]) -> tuple[FaceReport, ...]:
+    """What became of every face that was found; those with a reason were not restored."""
     pasted = [FaceReport(face, not reason, reason) for face, reason in zip(crops.faces, reasons, strict=True)]
-    return tuple(sorted([*left_out, *pasted], key=lambda entry: (entry.face.frame, entry.face.index)))
+    return tuple(sorted([*crops.faces.left_out, *pasted], key=lambda entry: (entry.face.frame, entry.face.index)))
+
+
+def left_text(entries: list[FaceReport]) -> str:
+    """The faces that were not restored, under each reason."""
+    numbers: dict[str, list[str]] = {}
+    for entry in entries:
+        if not entry.restored:
+            numbers.setdefault(entry.reason, []).append(str(entry.face.index))
+    return "".join(f"; face {', '.join(own)} left: {reason}" for reason, own in numbers.items())
 
 
 def background_matrices(crops: FaceCrops, height: int, width: int) -> Tensor:

@@ -5,7 +5,7 @@ top-left pixel.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -67,6 +67,24 @@ class Face:
 
 
 @dataclass(frozen=True)
+class FaceReport:
+    """What became of one face."""
+
+    face: Face
+    restored: bool
+    reason: str = ""
+    """Why it was left as it was; empty for a restored face."""
+
+    def to_json(self) -> Json:
+        size = [self.face.width, self.face.height]
+        return {**self.face.to_json(), "size": size, "restored": self.restored, "reason": self.reason}
+
+    @classmethod
+    def from_json(cls, data: Json) -> "FaceReport":
+        return cls(Face.from_json(data), data["restored"], data["reason"])
+
+
+@dataclass(frozen=True)
 class Faces:
     """The faces of a batch of images that share one size."""
 
@@ -75,6 +93,8 @@ class Faces:
     """How many images the batch has, those without a face included."""
     height: int
     width: int
+    left_out: tuple[FaceReport, ...] = field(default=(), compare=False)
+    """Faces that were found, but are not to be restored, and why: for the report at the end."""
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -82,9 +102,11 @@ class Faces:
     def __iter__(self) -> Iterator[Face]:
         return iter(self.faces)
 
-    def keep(self, faces: Iterable[Face]) -> "Faces":
-        """The same batch with these faces only."""
-        return replace(self, faces=tuple(faces))
+    def keep(self, faces: Iterable[Face], reason: str = "") -> "Faces":
+        """The same batch with these faces only. Where there is a reason, the others are left out for it."""
+        kept = tuple(faces)
+        gone = [FaceReport(face, False, reason) for face in self if face not in kept] if reason else []
+        return replace(self, faces=kept, left_out=(*self.left_out, *gone))
 
     def to_bounding_boxes(self) -> list[list[Json]]:
         """ComfyUI's BOUNDING_BOX: for every frame a list of boxes, labelled with the faces' numbers."""
@@ -101,6 +123,7 @@ class Faces:
             "height": self.height,
             "width": self.width,
             "faces": [face.to_json() for face in self.faces],
+            "left_out": [entry.to_json() for entry in self.left_out],
         }
 
     @classmethod
@@ -108,7 +131,8 @@ class Faces:
         """Raises ImageError where `data` does not describe the faces of a batch."""
         try:
             faces = tuple(Face.from_json(face) for face in data["faces"])
-            batch = cls(faces, int(data["frames"]), int(data["height"]), int(data["width"]))
+            left_out = tuple(FaceReport.from_json(entry) for entry in data.get("left_out", ()))
+            batch = cls(faces, int(data["frames"]), int(data["height"]), int(data["width"]), left_out)
         except (KeyError, TypeError, ValueError) as error:
             raise ImageError(
                 f"These are not the faces of an image ({type(error).__name__}: {error}). Expected frames, height, "

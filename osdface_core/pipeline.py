@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .align import CANNOT_ALIGN, align_faces
+from .align import align_faces
 from .batches import OnBatch
 from .color import Method, match_color
-from .composite import Composite, FaceReport, paste_faces
+from .composite import Composite, paste_faces
 from .detect import RetinaFace
 from .errors import ImageError
 from .faces import Faces, check_image
@@ -49,12 +49,11 @@ def restore_image(
             raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
         faces = detector.detect(image, threshold=threshold)
     crops = align_faces(image, faces, model.config.crop_size)
-    left_out = [FaceReport(face, False, CANNOT_ALIGN) for face in faces if face not in crops.faces]
     if len(crops) and strength > 0:
         prompts = encode_prompts(model.vre, crops, batch_size=batch_size)
         restored = restore_crops(model.one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
         crops = match_color(restored, crops, color)
-    return paste_faces(image if background is None else background, crops, strength=strength, left_out=left_out)
+    return paste_faces(image if background is None else background, crops, strength=strength)
 
 
 @torch.no_grad()

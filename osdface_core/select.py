@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from .errors import ImageError
 from .faces import Face, Faces
 
+NOT_SELECTED = "not selected"
+
 
 def area(face: Face) -> float:
     return face.width * face.height
@@ -62,6 +64,5 @@ def select_by_index(faces: Faces, indices: str) -> tuple[Faces, Faces]:
 
 def divide(faces: Faces, kept: Iterable[Face]) -> tuple[Faces, Faces]:
     chosen = set(kept)
-    return faces.keep(face for face in faces if face in chosen), faces.keep(
-        face for face in faces if face not in chosen
-    )
+    kept, rest = ([face for face in faces if (face in chosen) is wanted] for wanted in (True, False))
+    return faces.keep(kept, NOT_SELECTED), faces.keep(rest, NOT_SELECTED)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from conftest import face_at
 from test_align import UNPASTED, facexlib_case
 
-from osdface_core import Composite, FaceCrops, FaceReport, Faces, ImageError, align_faces, paste_faces
+from osdface_core import Composite, FaceCrops, Faces, ImageError, align_faces, paste_faces
 from osdface_core.align import warp
 
 
@@ -209,12 +209,12 @@ def test_a_mask_keeps_what_it_leaves_out():
 
 def test_faces_that_were_left_out_are_reported_in_order():
     image = torch.rand(1, 3, 120, 160)
-    crops = restored(image, some_faces())
-    left_out = FaceReport(crops.faces.faces[0], False, "not selected")
-    result = paste_faces(image, crops.take(slice(1, None)), left_out=[left_out])
+    faces = some_faces()
+    kept = faces.keep([face for face in faces if face.index in (1, 3)], "not selected")
+    result = paste_faces(image, restored(image, kept))
     assert [entry.face.index for entry in result.report] == [0, 1, 2, 3]
-    assert [entry.restored for entry in result.report] == [False, True, True, True]
-    assert result.summary() == "frame 0: 3 of 4 face(s) restored; face 0 left: not selected"
+    assert [entry.restored for entry in result.report] == [False, True, False, True]
+    assert result.summary() == "frame 0: 2 of 4 face(s) restored; face 0, 2 left: not selected"
     assert result.report_json()["faces"][0]["reason"] == "not selected"
 
 

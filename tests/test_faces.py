@@ -19,6 +19,8 @@ def test_faces_survive_json():
     faces = Faces((face_at(40.1, 50.2, 30, index=0), face_at(1 / 3, 9, 7.7, frame=1, index=1)), 2, 100, 200)
     assert through_json(faces) == faces
     assert through_json(faces.faces[0]) == faces.faces[0]
+    fewer = through_json(faces.keep(faces.faces[:1], "too small"))
+    assert fewer.left_out == (FaceReport(faces.faces[1], False, "too small"),)
 
 
 def test_tensors_survive_json_to_the_bit():
