@@ -63,9 +63,14 @@ def from_image(image: Tensor) -> Tensor:
     pixels = image[..., :3].float().movedim(-1, 1)
     if pixels.shape[1] < 3:
         pixels = pixels[:, :1].expand(-1, 3, -1, -1)
-    if not pixels.isfinite().all():
-        raise ImageError("The image holds NaN or infinite values: the node before it has failed. Look at its result.")
-    return pixels
+    return finite(pixels, "image")
+
+
+def finite(values: Tensor, name: str) -> Tensor:
+    """The values. Raises ImageError for NaN."""
+    if not values.isfinite().all():
+        raise ImageError(f"The {name} holds NaN or infinite values: the node before it has failed. Look at its result.")
+    return values
 
 
 def to_image(pixels: Tensor) -> Tensor:
@@ -86,8 +91,8 @@ def with_pixels(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
 
 def from_mask(mask: Tensor, height: int, width: int) -> Tensor:
-    """MASK [B,h,w] or [h,w] of any size -> [B,height,width]."""
-    mask = mask.float().reshape(-1, 1, *mask.shape[-2:])
+    """MASK [B,h,w] or [h,w] of any size -> [B,height,width], 0..1. Raises ImageError for NaN."""
+    mask = finite(mask, "mask").float().clamp(0, 1).reshape(-1, 1, *mask.shape[-2:])
     if mask.shape[2:] != (height, width):
         mask = F.interpolate(mask, (height, width), mode="bilinear", antialias=True)
     return mask[:, 0]

@@ -1,7 +1,6 @@
 """Photos on disk: read and written whole, with their orientation, transparency, bit depth and colour profile."""
 
 import io
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import ImageError
+from .whole_file import whole_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """The kinds of file that are read from a folder, and that can be written."""
@@ -104,6 +104,7 @@ def write_photo(path: str | Path, pixels: Tensor, like: Photo | None = None, *, 
     like: the photo it was made from: its transparency (resized with it), colour profile and EXIF data
         are kept, and its 16 bits where the format is PNG.
     truncate: cut values off instead of rounding them, as the authors' program does.
+    Raises ImageError where the format cannot hold it, OSError where the file cannot be written.
     """
     path, like = Path(path), like or Photo(pixels)
     if path.suffix.lower() not in SUFFIXES:
@@ -120,14 +121,12 @@ def write_photo(path: str | Path, pixels: Tensor, like: Photo | None = None, *, 
     levels = pixels[0].permute(1, 2, 0).cpu().clamp(0, 1) * top
     levels = levels.floor() if truncate else levels.round()
     values = levels.numpy().astype(np.uint16 if deep else np.uint8)
-    partial = path.with_name(path.name + ".part")
     try:
-        partial.write_bytes(encode_deep_png(values, like) if deep else encode(values, like, path.suffix.lower()))
-        os.replace(partial, path)
+        content = encode_deep_png(values, like) if deep else encode(values, like, path.suffix.lower())
     except (OSError, ValueError) as error:
-        raise ImageError(f"{path}: cannot be written ({error}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise ImageError(f"{path}: cannot be written as {path.suffix} ({error}).") from error
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def encode(values: np.ndarray, like: Photo, suffix: str) -> bytes:

@@ -60,7 +60,7 @@ def restore_crops(
     """Every crop restored, in ceil(N / batch_size) passes; the results stay where the crops are.
 
     seed: None takes the mode of the VAE's posterior, the same result every time; a number samples it.
-    Raises ImageError where there is not one prompt for every crop.
+    Raises ImageError where there is not one prompt for every crop, or the networks give no numbers.
     """
     if len(prompts) != len(crops):
         raise ImageError(f"There are {len(prompts)} prompts for {len(crops)} crops. Encode the prompts of these crops.")
@@ -72,4 +72,9 @@ def restore_crops(
         images[part] = one_step(crops.images[part], prompts.embeds[part], seed).to(images)
 
     in_batches(len(crops), batch_size, work, on_batch)
+    if images.isnan().any():
+        raise ImageError(
+            "The networks gave NaN instead of faces. Choose another precision: bf16 or fp32 instead of fp16. If that "
+            "does not help, the weights are damaged: get them again."
+        )
     return crops.with_images(images)

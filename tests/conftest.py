@@ -99,12 +99,12 @@ def same_weights(a: OSDFaceModel, b: OSDFaceModel) -> bool:
 
 def change(path: Path, edit) -> None:
     """Rewrite a weights file after `edit` has changed its table of tensors."""
-    tensors = read_tensors(path)[0]
+    tensors, metadata = read_tensors(path)
     tensors = {key: value.clone() for key, value in tensors.items()}
     edit(tensors)
     path.unlink()
     if path.suffix == ".safetensors":
-        save_file(tensors, path)
+        save_file(tensors, path, metadata)
     else:
         torch.save({"state_dict": tensors} if path.suffix == ".ckpt" else tensors, path)
 

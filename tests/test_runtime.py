@@ -1,4 +1,4 @@
-"""How the nodes behave inside a host: shared weights, progress, interrupts, batches, broken images."""
+"""How the nodes behave inside a host: shared weights, progress, interrupts, batches."""
 
 import gc
 import os
@@ -10,10 +10,8 @@ import torch
 from conftest import ROOT
 from host import fakes
 from host.client import furnish
-from host.graphs import node, restore_faces, step_by_step
+from host.graphs import FACE, node, restore_faces, step_by_step
 from host.server import Host
-
-FACE = {"x": 178, "y": 58, "width": 95, "height": 119}
 
 
 @pytest.fixture(scope="module")
@@ -117,36 +115,6 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
     assert mask.shape == (16, 240, 320)
     for n, count in enumerate(counts):
         assert torch.equal(image[n], frames[n]) == (count == 0)
-
-
-@pytest.mark.parametrize("kind", ["fp16", "rgba", "grey", "one pixel", "beyond 0..1"])
-def test_images_of_every_kind_are_taken(inside, kind):
-
-    detect, crop, paste = (sys.modules[f"pack.nodes.{name}"] for name in ("detect", "crop", "paste"))
-    loader = sys.modules["pack.nodes.load"].OSDFaceLoadDetector
-    detector = loader.execute("detection_mobilenet0.25_Final.pth").args[0]
-    image = {
-        "fp16": torch.rand(1, 64, 64, 3).half(),
-        "rgba": torch.rand(1, 64, 64, 4),
-        "grey": torch.rand(1, 64, 64, 1),
-        "one pixel": torch.rand(1, 1, 1, 3),
-        "beyond 0..1": torch.rand(1, 64, 64, 3) * 4 - 1,
-    }[kind]
-    box = {"x": 0, "y": 0, "width": 1, "height": 1} if kind == "one pixel" else FACE | {"x": 10, "y": 0, "width": 40}
-    faces = detect.OSDFaceDetect.execute(image, detector, 0.8, box).args[0]
-    crops = crop.OSDFaceCrop.execute(image, faces, 64).args[0]
-    result = paste.OSDFacePaste.execute(image, crops, 1.0, 0.1).args[0]
-    assert result.shape == (*image.shape[:3], max(3, image.shape[3]))
-    if kind == "rgba":
-        assert torch.equal(result[..., 3], image[..., 3])
-
-
-def test_an_image_with_nan_is_an_error(inside):
-
-    image = torch.rand(1, 64, 64, 3)
-    image[0, 3, 3, 0] = float("nan")
-    with pytest.raises(Exception, match="NaN or infinite"):
-        sys.modules["pack.nodes.sockets"].from_image(image)
 
 
 def test_importing_the_pack_is_light(inside):

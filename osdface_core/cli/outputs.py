@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import ImageError
 from ..serialization import Json
+from ..whole_file import whole_file
 
 
 def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
@@ -16,4 +17,5 @@ def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
 
 def write_json(path: Path, content: Json) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,16 +1,17 @@
 """The bundle: a whole model in one safetensors file, LoRA merged, with its configuration and its provenance."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..errors import NotACheckpointError
 from ..model import ModelConfig, OSDFaceModel
 from ..serialization import Json
+from ..whole_file import whole_file
 from .files import fill, read_tensors, sha256
 
 FORMAT = "1"
@@ -35,6 +36,7 @@ def save_bundle(
 
     dtype: of the UNet and VAE; the VRE always stays in float32, where its tokens are exact.
     sources: the files the model was made from; their names, sizes and sha256 go into the metadata.
+    Raises OSError where it cannot be written, for instance because there is no room.
     """
     path = Path(path)
     origin = [{"name": file.name, "bytes": file.stat().st_size, "sha256": sha256(file)} for file in sources]
@@ -49,13 +51,13 @@ def save_bundle(
         key: (tensor if key.startswith("vre.") else tensor.to(dtype)).contiguous()
         for key, tensor in model.state_dict().items()
     }
-    partial = path.with_name(path.name + ".part")
-    try:
-        save_file(tensors, partial, metadata)
+    with whole_file(path) as partial:
+        try:
+            save_file(tensors, partial, metadata)
+        except SafetensorError as error:
+            size = sum(tensor.nbytes for tensor in tensors.values()) / 1e9
+            raise OSError(f"{error}; it takes {size:.2f} GB") from error
         partial.chmod(0o644)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_bundle(path: str | Path) -> OSDFaceModel:

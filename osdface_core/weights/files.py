@@ -80,6 +80,8 @@ class Inert:
 
 def read_pickle(path: Path) -> Tensors:
     """A PyTorch checkpoint, always with `weights_only=True`; other classes become placeholders or are refused."""
+    if path.suffix == ".safetensors":
+        raise NotACheckpointError(path, "this is a PyTorch checkpoint under another name.", "Rename it to .pth.")
     zipped = zipfile.is_zipfile(path)
     if zipped:
         with zipfile.ZipFile(path) as archive:

@@ -20,6 +20,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent.parent
 PACK = "osdface-comfyui"
+ODD_NODES = Path(__file__).with_name("odd_nodes.py")
 DETECTOR = "detection_mobilenet0.25_Final.pth"
 
 
@@ -43,6 +44,7 @@ class Server:
                 raise RuntimeError(f"the host ended: {self.log.read_text()[-2000:]}")
             try:
                 if "OSDFaceRestoreFaces" in self.get("object_info"):
+                    self.post("settings/Comfy.TutorialCompleted", True)  # else a first visit opens the templates
                     return
             except (urllib.error.URLError, ConnectionError):
                 pass
@@ -114,6 +116,7 @@ def start_comfyui(base: Path, checkout: Path) -> Server:
     """A real ComfyUI with a base folder of its own, run by $COMFYUI_PYTHON or this Python."""
     (base / "custom_nodes").mkdir()
     (base / "custom_nodes" / PACK).symlink_to(ROOT)
+    (base / "custom_nodes" / ODD_NODES.name).symlink_to(ODD_NODES)
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     options = ["--cpu", "--listen", "127.0.0.1", "--base-directory", str(base), "--disable-api-nodes"]
     database = ["--database-url", "sqlite:///:memory:"]

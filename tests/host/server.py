@@ -19,6 +19,7 @@ import torch
 from aiohttp import WSMsgType, web
 
 from . import core_nodes, fakes
+from .client import ODD_NODES
 
 
 class Host:
@@ -27,14 +28,8 @@ class Host:
     def __init__(self, base: str, pack: Path):
         self.folders = fakes.install(base)
         self.pack = pack
-        spec = importlib.util.spec_from_file_location(
-            "pack", pack / "__init__.py", submodule_search_locations=[str(pack)]
-        )
-        self.module = importlib.util.module_from_spec(spec)
-        sys.modules["pack"] = self.module
-        spec.loader.exec_module(self.module)
-        extension = asyncio.run(self.module.comfy_entrypoint())
-        self.ours = {node.define_schema().node_id: node for node in asyncio.run(extension.get_node_list())}
+        nodes = load_pack("pack", pack / "__init__.py") + load_pack("odd_nodes", ODD_NODES)
+        self.ours = {node.define_schema().node_id: node for node in nodes}
         self.history: dict[str, Any] = {}
         self.sockets: dict[str, web.WebSocketResponse] = {}
         self.cache: dict[str, Any] = {}
@@ -53,15 +48,15 @@ class Host:
         info, errors = self.object_info(), {}
         for key, node in prompt.items():
             kind, given = node["class_type"], node["inputs"]
+            check = getattr(self.ours.get(kind), "validate_inputs", None)
+            wanted = check.__code__.co_varnames[1 : check.__code__.co_argcount] if check else ()
             problems = []
             for name, (io_type, options) in info[kind]["input"]["required"].items():
                 if name not in given:
                     problems.append(("required_input_missing", "Required input is missing", name))
-                elif io_type == "COMBO" and given[name] not in options["options"]:
+                elif io_type == "COMBO" and name not in wanted and given[name] not in options["options"]:
                     problems.append(("value_not_in_list", "Value not in list", f"{name}: {given[name]!r}"))
-            check = getattr(self.ours.get(kind), "validate_inputs", None)
             if check and not problems:
-                wanted = check.__code__.co_varnames[1 : check.__code__.co_argcount]
                 answer = check(**{name: given[name] for name in wanted})
                 if answer is not True:
                     message = "Custom validation failed for node"
@@ -81,7 +76,9 @@ class Host:
         def signature(key: str) -> str:
             node = prompt[key]
             inputs = {n: signature(v[0]) + str(v[1]) if is_link(v) else v for n, v in node["inputs"].items()}
-            return json.dumps([node["class_type"], inputs], sort_keys=True)
+            stamp = getattr(self.ours.get(node["class_type"]), "fingerprint_inputs", None)
+            changed = stamp and repr(stamp(**{n: v for n, v in node["inputs"].items() if not is_link(v)}))
+            return json.dumps([node["class_type"], inputs, changed], sort_keys=True)
 
         def run(key: str) -> tuple[Any, ...]:
             if key in done:
@@ -92,19 +89,18 @@ class Host:
             tell("executing", {"node": key, "display_node": key})
             fakes.State.on_progress = lambda value, total: tell("progress", {"value": value, "max": total, "node": key})
             mark = signature(key)
-            stamp = getattr(self.ours.get(kind), "fingerprint_inputs", None)
-            if stamp:
-                mark += repr(stamp(**{n: v for n, v in node["inputs"].items() if not is_link(v)}))
             if mark not in self.cache or info[kind]["output_node"]:
                 try:
                     if kind in self.ours:
-                        self.cache[mark] = self.ours[kind].execute(**values).args
+                        output = self.ours[kind].execute(**values)
+                        self.cache[mark], shows = output.args, output.ui
                     else:
                         result = core_nodes.make(self.folders)[kind][1](**values)
                         self.cache[mark] = result if isinstance(result, tuple) else ()
-                        if isinstance(result, dict):
-                            shown[key] = result
-                            tell("executed", {"node": key, "display_node": key, "output": result})
+                        shows = result if isinstance(result, dict) else None
+                    if shows:
+                        shown[key] = shows
+                        tell("executed", {"node": key, "display_node": key, "output": shows})
                 except Exception as error:
                     error.node = key  # type: ignore[attr-defined]
                     raise
@@ -154,6 +150,16 @@ class Host:
             tell("status", {"status": {"exec_info": {"queue_remaining": self.queue.qsize()}}})
 
 
+def load_pack(name: str, file: Path) -> list[Any]:
+    """The nodes of a custom node pack, loaded as ComfyUI does: a package's `__init__.py`, or a single file."""
+    folder = [str(file.parent)] if file.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=folder)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    extension = asyncio.run(module.comfy_entrypoint())
+    return asyncio.run(extension.get_node_list())
+
+
 def is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
 
@@ -163,7 +169,7 @@ def routes(host: Host) -> web.Application:
     import comfyui_frontend_package
 
     static = Path(comfyui_frontend_package.__file__).parent / "static"
-    settings: dict[str, Any] = {"Comfy.TutorialCompleted": True, "Comfy.Workflow.ShowMissingNodesWarning": True}
+    settings: dict[str, Any] = {"Comfy.Workflow.ShowMissingNodesWarning": True}
     fixed = {
         "features": {},
         "users": {"storage": "server", "migrated": True},
