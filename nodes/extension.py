@@ -5,7 +5,8 @@ from comfy_api.latest import ComfyExtension, io
 from .color import OSDFaceMatchColor
 from .crop import OSDFaceCrop, OSDFaceSetCrops
 from .detect import OSDFaceDetect
-from .load import OSDFaceLoadDetector, OSDFaceLoadModel
+from .identity import OSDFaceIdentity
+from .load import OSDFaceLoadDetector, OSDFaceLoadEmbedder, OSDFaceLoadModel
 from .native import OSDFaceModelFromComfy
 from .paste import OSDFacePaste
 from .prompt import OSDFaceEncodePrompt
@@ -25,6 +26,7 @@ class OSDFaceExtension(ComfyExtension):
             OSDFaceLoadModel,
             OSDFaceModelFromComfy,
             OSDFaceLoadDetector,
+            OSDFaceLoadEmbedder,
             OSDFaceDetect,
             OSDFaceSelect,
             OSDFaceCrop,
@@ -32,5 +34,6 @@ class OSDFaceExtension(ComfyExtension):
             OSDFaceRestore,
             OSDFaceSetCrops,
             OSDFaceMatchColor,
+            OSDFaceIdentity,
             OSDFacePaste,
         ]

@@ -1,19 +1,24 @@
-"""Load OSDFace's weights and a face detector."""
+"""Load OSDFace's weights, a face detector and a face embedder."""
 
 from comfy_api.latest import io
 
 from ..osdface_core.detect import DETECTORS, RELEASE
+from ..osdface_core.embedders import ARCFACE
 from . import sockets
 from .runtime import (
     AUTHORS,
+    DETECTORS_KEY,
+    EMBEDDERS_KEY,
     NO_BASE,
     STARTER,
     base_options,
     base_path,
     detector_options,
-    detector_path,
+    embedder_options,
+    file_path,
     fingerprint,
     shared_detector,
+    shared_embedder,
     shared_weights,
     weights_options,
     weights_path,
@@ -101,18 +106,57 @@ class OSDFaceLoadDetector(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, detector: str) -> bool | str:
-        if detector_path(detector) is None:
+        if file_path(DETECTORS_KEY, detector) is None:
             name = detector if detector in DETECTORS.values() else next(iter(DETECTORS.values()))
             return f"{detector} is not on this machine. Get {RELEASE}{name} and put it into models/facedetection."
         return True
 
     @classmethod
     def fingerprint_inputs(cls, detector: str) -> object:
-        return fingerprint(detector_path(detector))
+        return fingerprint(file_path(DETECTORS_KEY, detector))
 
     @classmethod
     def execute(cls, detector: str) -> io.NodeOutput:
-        path = detector_path(detector)
+        path = file_path(DETECTORS_KEY, detector)
         if path is None:
             raise FileNotFoundError(cls.validate_inputs(detector))
         return io.NodeOutput(shared_detector(path))
+
+
+class OSDFaceLoadEmbedder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceLoadEmbedder",
+            display_name="Load Face Embedder (ArcFace)",
+            category=sockets.CATEGORY,
+            description="Loads the network that tells people apart: whether a restored face is still the same person, "
+            "and which face is somebody's.",
+            search_aliases=["arcface", "face recognition", "identity", "face embedding", "mobilefacenet"],
+            inputs=[
+                io.Combo.Input(
+                    "embedder",
+                    options=embedder_options(),
+                    tooltip="ArcFace is the one to trust; MobileFaceNet is 40 times smaller. Files belong into "
+                    "models/facerecognition.",
+                ),
+            ],
+            outputs=[sockets.Embedder.Output(display_name="embedder")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, embedder: str) -> bool | str:
+        if file_path(EMBEDDERS_KEY, embedder) is None:
+            return f"{embedder} is not on this machine. Get {RELEASE}{ARCFACE} and put it into models/facerecognition."
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, embedder: str) -> object:
+        return fingerprint(file_path(EMBEDDERS_KEY, embedder))
+
+    @classmethod
+    def execute(cls, embedder: str) -> io.NodeOutput:
+        path = file_path(EMBEDDERS_KEY, embedder)
+        if path is None:
+            raise FileNotFoundError(cls.validate_inputs(embedder))
+        return io.NodeOutput(shared_embedder(path))

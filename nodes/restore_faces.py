@@ -6,9 +6,10 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import align_faces, encode_prompts, paste_faces, restore_crops
+from ..osdface_core.identity import check_identity
 from ..osdface_core.select import RULES, select_by_rule
 from . import sockets
-from .runtime import Detector, Weights, intermediate, progress
+from .runtime import Detector, Resident, Weights, intermediate, progress
 
 ALL = "all"
 
@@ -41,6 +42,12 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                     optional=True,
                     tooltip="The same image upscaled by any node: the faces are pasted into it instead.",
                 ),
+                sockets.Embedder.Input(
+                    "embedder",
+                    optional=True,
+                    tooltip="Connect Load Face Embedder to have the report say how alike every face is.",
+                ),
+                sockets.min_identity_input(advanced=True, optional=True),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -62,6 +69,8 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         threshold: float,
         batch_size: int,
         background: Tensor | None = None,
+        embedder: Resident | None = None,
+        min_identity: float = 0.0,
     ) -> io.NodeOutput:
         target = image if background is None else background
         pixels, canvas = intermediate(sockets.from_image(image)), intermediate(sockets.from_image(target))
@@ -72,7 +81,8 @@ class OSDFaceRestoreFaces(io.ComfyNode):
             on_batch, count = progress(len(before)), min(batch_size, len(before))
             prompts = encode_prompts(model.vre(count), before, batch_size=batch_size)
             after = restore_crops(model.one_step(count), before, prompts, batch_size=batch_size, on_batch=on_batch)
-        result = paste_faces(canvas, after, strength=strength)
+        checked = after if after is before else check_identity(embedder and embedder.use(), before, after, min_identity)
+        result = paste_faces(canvas, checked, strength=strength)
         return io.NodeOutput(
             sockets.with_pixels(target, canvas, result.image),
             result.mask,

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -15,6 +15,7 @@ import torch
 
 from ..osdface_core.batches import OnBatch
 from ..osdface_core.detect import DETECTORS, RetinaFace, load_detector
+from ..osdface_core.embedders import ARCFACE, MOBILEFACENET, load_embedder
 from ..osdface_core.model import OSDFaceModel
 from ..osdface_core.one_step import OneStep
 from ..osdface_core.vre import VRE
@@ -23,7 +24,7 @@ from ..osdface_core.weights.authors import LORA_FILE, VRE_FILE
 
 Loaded = TypeVar("Loaded")
 
-WEIGHTS, DETECTORS_KEY = "osdface", "facedetection"
+WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY = "osdface", "facedetection", "facerecognition"
 """Our keys in folder_paths."""
 
 STARTER = "starter (built in)"
@@ -36,9 +37,9 @@ log = logging.getLogger(__name__)
 
 
 def register_folders() -> None:
-    """Tell ComfyUI where models live: models/osdface, and the folders other packs use for facexlib's detectors."""
-    for key, names in ((WEIGHTS, ["osdface"]), (DETECTORS_KEY, ["facedetection", "facexlib"])):
-        for name in names:
+    """Tell ComfyUI where models live: models/osdface, and the folders other packs use for facexlib's networks."""
+    for key in (WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY):
+        for name in [key] if key == WEIGHTS else [key, "facexlib"]:
             folder_paths.add_model_folder_path(key, os.path.join(folder_paths.models_dir, name))
         paths, extensions = folder_paths.folder_names_and_paths[key]
         folder_paths.folder_names_and_paths[key] = (paths, set(extensions) | {".safetensors", ".pth", ".ckpt"})
@@ -69,10 +70,20 @@ def base_options() -> list[str]:
 
 def detector_options() -> list[str]:
     """facexlib's RetinaFace files, the missing ones too: choosing one says where to get it."""
-    known = {name.lower() for name in DETECTORS.values()}
-    files = folder_paths.get_filename_list(DETECTORS_KEY)
-    there = [file for file in files if Path(file).with_suffix(".pth").name.lower() in known]
+    there = known_files(DETECTORS_KEY, DETECTORS.values())
     return there + [file for file in DETECTORS.values() if file not in there]
+
+
+def embedder_options() -> list[str]:
+    """facexlib's ArcFace, even where it is missing, and MobileFaceNet."""
+    there = known_files(EMBEDDERS_KEY, (ARCFACE, MOBILEFACENET))
+    return there or [ARCFACE]
+
+
+def known_files(key: str, names: Iterable[str]) -> list[str]:
+    """The files of these names in a key's folders, whatever their format."""
+    known = {Path(name).stem.lower() for name in names}
+    return [file for file in folder_paths.get_filename_list(key) if Path(file).stem.lower() in known]
 
 
 def weights_path(option: str) -> Path | None:
@@ -98,9 +109,9 @@ def base_path(option: str) -> Path | None:
     raise FileNotFoundError(f"There is no folder {option!r}.")
 
 
-def detector_path(option: str) -> Path | None:
+def file_path(key: str, option: str) -> Path | None:
     """The file behind an option, or None where it is missing."""
-    path = folder_paths.get_full_path(DETECTORS_KEY, option)
+    path = folder_paths.get_full_path(key, option)
     return None if path is None else Path(path)
 
 
@@ -182,6 +193,10 @@ def shared_weights(option: str, base: str, precision: str) -> Weights:
 
 def shared_detector(path: Path) -> Detector:
     return share(("detector", fingerprint(path)), lambda: Detector(load_detector(path)))
+
+
+def shared_embedder(path: Path) -> Resident:
+    return share(("embedder", fingerprint(path)), lambda: Resident(load_embedder(path)))
 
 
 def choose_dtype(precision: str) -> torch.dtype:

@@ -2,6 +2,7 @@
 
 OSDFACE_MODEL     runtime.Weights or native.NativeWeights: the networks under ComfyUI's memory management
 OSDFACE_DETECTOR  runtime.Detector: RetinaFace, likewise
+OSDFACE_EMBEDDER  runtime.Resident: a face embedder, likewise
 OSDFACE_FACES     osdface_core.Faces
 OSDFACE_CROPS     osdface_core.FaceCrops
 OSDFACE_PROMPT    osdface_core.Prompts
@@ -17,6 +18,7 @@ from ..osdface_core.faces import Box
 
 Model = io.Custom("OSDFACE_MODEL")
 Detector = io.Custom("OSDFACE_DETECTOR")
+Embedder = io.Custom("OSDFACE_EMBEDDER")
 Faces = io.Custom("OSDFACE_FACES")
 Crops = io.Custom("OSDFACE_CROPS")
 Prompt = io.Custom("OSDFACE_PROMPT")
@@ -44,6 +46,19 @@ def strength_input() -> io.Float.Input:
         max=1.0,
         step=0.05,
         tooltip="Lower it to keep more of the photo. 0 changes nothing at all.",
+    )
+
+
+def min_identity_input(advanced: bool = False, optional: bool = False) -> io.Float.Input:
+    return io.Float.Input(
+        "min_identity",
+        optional=optional,
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        advanced=advanced,
+        tooltip="Faces that turn out less alike than this stay as they are in the photo. Try 0.3. 0 keeps all.",
     )
 
 

@@ -3,6 +3,7 @@
 from .align import align_faces
 from .composite import Composite, paste_faces
 from .detect import RetinaFace, load_detector
+from .embedders import load_embedder
 from .errors import ImageError, OSDFaceError, WeightsError
 from .faces import Face, FaceCrops, FaceReport, Faces
 from .images import Photo, read_photo, write_photo
@@ -30,6 +31,7 @@ __all__ = [
     "align_faces",
     "encode_prompts",
     "load_detector",
+    "load_embedder",
     "load_model",
     "paste_faces",
     "read_photo",

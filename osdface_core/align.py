@@ -25,15 +25,20 @@ FFHQ_TEMPLATE_512 = np.array(
 CANNOT_ALIGN = "its landmarks do not fit a face (is the photo upside down?)"
 
 
+def ffhq_template(size: int) -> np.ndarray:
+    """Where the landmarks lie in a crop of `size` pixels a side: [5,2]."""
+    template: np.ndarray = (FFHQ_TEMPLATE_512 + 0.5) * size / 512 - 0.5
+    return template
+
+
 def similarity_to_crop(face: Face, size: int) -> Tensor:
     """The similarity transform [2,3] (float64) that takes source pixels to a crop of `size` pixels a side.
 
     Least median of squares, as facexlib fits it, so that one landmark far off does not tilt the crop. Raises ImageError
     where the landmarks have no extent.
     """
-    template = (FFHQ_TEMPLATE_512 + 0.5) * size / 512 - 0.5
     landmarks = np.array(face.landmarks, np.float64)
-    matrix, _ = cv2.estimateAffinePartial2D(landmarks, template, method=cv2.LMEDS)
+    matrix, _ = cv2.estimateAffinePartial2D(landmarks, ffhq_template(size), method=cv2.LMEDS)
     if matrix is None or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
         raise ImageError(
             f"Face {face.index} of frame {face.frame} cannot be aligned: its landmarks {face.landmarks} do not span "

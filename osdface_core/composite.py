@@ -37,7 +37,9 @@ class Composite:
             if not entries:
                 lines.append(f"frame {frame}: no face to restore, returned unchanged")
             else:
-                lines.append(f"frame {frame}: {restored} of {len(entries)} face(s) restored{left_text(entries)}")
+                alike = [entry.identity for entry in entries if entry.restored and entry.identity is not None]
+                least = f", identity at least {min(alike):.2f}" if alike else ""
+                lines.append(f"frame {frame}: {restored} of {len(entries)} face(s) restored{least}{left_text(entries)}")
         return "\n".join(lines)
 
     def report_json(self) -> Json:
@@ -124,7 +126,9 @@ def paste_faces(
 
 def report_of(crops: FaceCrops, reasons: list[str]) -> tuple[FaceReport, ...]:
     """What became of every face that was found; those with a reason were not restored."""
-    pasted = [FaceReport(face, not reason, reason) for face, reason in zip(crops.faces, reasons, strict=True)]
+    identity = crops.identity or [None] * len(crops)
+    of_each = zip(crops.faces, reasons, identity, strict=True)
+    pasted = [FaceReport(face, not reason, reason, alike) for face, reason, alike in of_each]
     return tuple(sorted([*crops.faces.left_out, *pasted], key=lambda entry: (entry.face.frame, entry.face.index)))
 
 

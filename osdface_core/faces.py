@@ -74,14 +74,17 @@ class FaceReport:
     restored: bool
     reason: str = ""
     """Why it was left as it was; empty for a restored face."""
+    identity: float | None = None
+    """Cosine similarity of the face before and after, where it was measured."""
 
     def to_json(self) -> Json:
         size = [self.face.width, self.face.height]
-        return {**self.face.to_json(), "size": size, "restored": self.restored, "reason": self.reason}
+        fate = {"restored": self.restored, "reason": self.reason, "identity": self.identity}
+        return {**self.face.to_json(), "size": size, **fate}
 
     @classmethod
     def from_json(cls, data: Json) -> "FaceReport":
-        return cls(Face.from_json(data), data["restored"], data["reason"])
+        return cls(Face.from_json(data), data["restored"], data["reason"], data.get("identity"))
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,8 @@ class FaceCrops:
     """The N faces, in the order of `images`, with the size of the images they came from."""
     to_crop: Tensor
     """[N,2,3] float64 on the CPU: the similarity transform from source pixels to crop pixels."""
+    identity: tuple[float, ...] | None = None
+    """How alike each face is to what it was before restoration, where that was measured (`identity.check_identity`)."""
 
     def __post_init__(self) -> None:
         count = len(self.faces)
@@ -170,9 +175,12 @@ class FaceCrops:
         """S, the side of a crop in pixels."""
         return self.images.shape[-1]
 
-    def take(self, part: slice) -> "FaceCrops":
-        """Some of the crops."""
-        return FaceCrops(self.images[part], self.faces.keep(self.faces.faces[part]), self.to_crop[part])
+    def take(self, numbers: Iterable[int]) -> "FaceCrops":
+        """Some of the crops, by their place."""
+        chosen = list(numbers)
+        faces = self.faces.keep(self.faces.faces[n] for n in chosen)
+        identity = None if self.identity is None else tuple(self.identity[n] for n in chosen)
+        return FaceCrops(self.images[chosen], faces, self.to_crop[chosen], identity)
 
     def with_images(self, images: Tensor) -> "FaceCrops":
         """The same faces with other pixels [N,3,S,S], at any size: restored or edited elsewhere.
@@ -194,11 +202,14 @@ class FaceCrops:
             "images": tensor_to_json(self.images),
             "faces": self.faces.to_json(),
             "to_crop": tensor_to_json(self.to_crop),
+            "identity": self.identity,
         }
 
     @classmethod
     def from_json(cls, data: Json) -> "FaceCrops":
-        return cls(tensor_from_json(data["images"]), Faces.from_json(data["faces"]), tensor_from_json(data["to_crop"]))
+        images, to_crop = tensor_from_json(data["images"]), tensor_from_json(data["to_crop"])
+        identity = data.get("identity")
+        return cls(images, Faces.from_json(data["faces"]), to_crop, None if identity is None else tuple(identity))
 
 
 def number_in_reading_order(faces: Iterable[Face]) -> tuple[Face, ...]:

@@ -9,8 +9,10 @@ from .batches import OnBatch
 from .color import Method, match_color
 from .composite import Composite, paste_faces
 from .detect import RetinaFace
+from .embedders import Embedder
 from .errors import ImageError
 from .faces import Faces, check_image
+from .identity import check_identity
 from .model import OSDFaceModel
 from .one_step import restore_crops
 from .vre import encode_prompts
@@ -27,6 +29,8 @@ def restore_image(
     threshold: float = 0.8,
     strength: float = 1.0,
     color: Method = "none",
+    embedder: Embedder | None = None,
+    min_identity: float = 0.0,
     batch_size: int = 4,
     seed: int | None = None,
     on_batch: OnBatch | None = None,
@@ -38,6 +42,8 @@ def restore_image(
     threshold: the lowest detection score to accept.
     strength: 0..1, a straight mix of the photo and the restored faces.
     color: "wavelet" or "adain" gives the restored faces the photo's colours.
+    embedder: measures how alike each face is before and after, for the report.
+    min_identity: 0..1, needs the embedder; faces less alike than this are left as they were.
     batch_size: faces that go through the networks together.
     seed: None for the posterior's mode, the same result every time; a number samples the posterior.
     on_batch: called with (faces done, faces in all); what it raises ends the work.
@@ -52,7 +58,8 @@ def restore_image(
     if len(crops) and strength > 0:
         prompts = encode_prompts(model.vre, crops, batch_size=batch_size)
         restored = restore_crops(model.one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
-        crops = match_color(restored, crops, color)
+        restored = match_color(restored, crops, color)
+        crops = check_identity(embedder, crops, restored, min_identity)
     return paste_faces(image if background is None else background, crops, strength=strength)
 
 

@@ -188,6 +188,8 @@ def test_weights_that_are_wrong_end_the_command_with_a_message(tmp_path, message
         (["--strength", "2"], "between 0 and 1"),
         (["--upscale", "0.5"], "1 or more"),
         (["--batch-size", "0"], "1 or more"),
+        (["--min-identity", "0.5"], "needs --embedder"),
+        (["--min-identity", "5", "--embedder", "arcface"], "between 0 and 1"),
         (["--aligned", "--upscale", "2"], "leave them out with --aligned"),
         (["-o", "one.png"], "name a folder"),
         (["--wings"], "unrecognized arguments"),
@@ -236,3 +238,14 @@ def test_an_interrupt_leaves_whole_files_and_says_so(tmp_path, monkeypatch, mess
     assert run("restore", PHOTO, "-o", tmp_path, "--faces", FACES) == 130
     assert list(tmp_path.iterdir()) == []
     assert "interrupted" in messages.text
+
+
+def test_faces_that_become_somebody_else_are_kept_from_the_photo(tmp_path, shared):
+    embedder = shared / "weights" / "mobilefacenet.safetensors"
+    command = ["restore", PHOTO, "-o", tmp_path / "out.png", "--faces", FACES, "--embedder", embedder, "--report"]
+    assert run(*command, "--min-identity", 1) == 0
+    assert (np.array(Image.open(tmp_path / "out.png")) == np.array(Image.open(PHOTO))).all()
+    face = json.loads((tmp_path / "out.json").read_text())["faces"][0]
+    assert face["reason"] == f"identity {face['identity']:.2f} is below 1.00"
+    assert run(*command, "--force") == 0
+    assert json.loads((tmp_path / "out.json").read_text())["faces"][0]["restored"]

@@ -1,6 +1,7 @@
 """The nodes in a host, as a person wires them: in the stand-in, and in a real ComfyUI where there is one."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +84,40 @@ def test_colours_of_the_photo_are_matched_on_the_way_to_the_paste(host, method):
     before, after = (host.picture(outputs[name]).astype(float) for name in ("before", "after"))
     assert np.abs(after.mean((0, 1)) - before.mean((0, 1))).max() < 12
     assert (host.picture(outputs["save"]) != ASTRONAUT).any()
+
+
+@pytest.fixture
+def load_embedder(host, shared):
+    """The node that loads a real embedder, whose file is there for as long as the test runs."""
+    folder = host.base / "models" / "facerecognition"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(shared / "weights" / "mobilefacenet.safetensors", folder)
+    yield node("OSDFaceLoadEmbedder", embedder="mobilefacenet.safetensors")
+    (folder / "mobilefacenet.safetensors").unlink()
+
+
+def test_faces_that_become_somebody_else_are_left_as_they_were(host, load_embedder):
+    prompt = step_by_step(paste={"crops": ["identity", 0]}) | {"embedder": load_embedder}
+    checked = {"source": ["crop", 0], "embedder": ["embedder", 0]}
+    prompt["identity"] = node("OSDFaceIdentity", restored=["crop", 0], min_identity=0.9, **checked)
+    prompt["lines"] = node("PreviewAny", source=["identity", 2])
+    outputs = host.run(prompt)
+    assert outputs["lines"]["text"] == ["frame 0, face 0: 1.00"]
+    assert report(outputs)["faces"][0]["restored"]
+    prompt["identity"]["inputs"]["restored"] = ["set", 0]
+    prompt["set"]["inputs"]["images"] = ["flipped", 0]
+    prompt["flipped"] = node("ImageFlip", image=["crop", 1], flip_method="x-axis: vertically")
+    outputs = host.run(prompt)
+    assert outputs["lines"]["text"][0].endswith("left as it was")
+    assert (host.picture(outputs["save"]) == ASTRONAUT).all()
+    assert "is below 0.90" in report(outputs)["summary"]
+
+
+def test_one_node_measures_identity_too(host, load_embedder):
+    prompt = all_in_one(embedder=["embedder", 0], min_identity=1.0) | {"embedder": load_embedder}
+    outputs = host.run(prompt)
+    assert (host.picture(outputs["save"]) == ASTRONAUT).all()
+    assert report(outputs)["faces"][0]["identity"] < 1
 
 
 def test_every_frame_of_a_batch_comes_back_in_its_place(host):

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..color import Method
 from ..detect import RetinaFace, load_detector
+from ..embedders import Embedder, load_embedder
 from ..errors import ImageError
 from ..faces import Faces
 from ..images import SUFFIXES, read_photo, write_photo
@@ -55,6 +56,13 @@ def add_to(commands: Any) -> None:
         "--upscale", type=float, default=1.0, help="enlarge the photo by this factor, then paste faces in"
     )
     restore.add_argument("--color", choices=get_args(Method), default="none", help="give the faces the photo's colours")
+    restore.add_argument(
+        "--embedder",
+        help="measure how alike each face stays: ArcFace's weights, or arcface for facexlib's",
+    )
+    restore.add_argument(
+        "--min-identity", type=float, default=0.0, help="0..1: leave faces that turn out less alike as they were"
+    )
     restore.add_argument("--batch-size", type=int, default=4, help="faces restored together; less takes less memory")
     restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
     restore.add_argument("--force", action="store_true", help="overwrite outputs that exist")
@@ -77,12 +85,13 @@ def run(options: argparse.Namespace) -> int:
     detector = None
     if not options.aligned and options.faces is None:
         detector = load_detector(options.detector, device=options.device)
+    embedder = None if options.embedder is None else load_embedder(options.embedder, device=options.device)
     failed = 0
     bar = tqdm(inputs, unit="photo", disable=None)
     for path, output in zip(bar, outputs, strict=True):
         bar.set_postfix_str(path.name)
         try:
-            restore_file(path, output, model, detector, options)
+            restore_file(path, output, model, detector, embedder, options)
         except (ImageError, OSError) as error:
             failed += 1
             log.error("error: %s", error)
@@ -103,16 +112,27 @@ def check_options(options: argparse.Namespace) -> None:
         options.refuse(f"--seed {options.seed}: it must be 0 or more, and below 2^63")
     if not 0 <= options.strength <= 1:
         options.refuse(f"--strength {options.strength}: it must lie between 0 and 1")
+    if not 0 <= options.min_identity <= 1:
+        options.refuse(f"--min-identity {options.min_identity}: it must lie between 0 and 1")
+    if options.min_identity > 0 and options.embedder is None:
+        options.refuse("--min-identity needs --embedder, which measures it")
     if not 1 <= options.upscale < float("inf"):
         options.refuse(f"--upscale {options.upscale}: it must be 1 or more")
     if options.batch_size < 1:
         options.refuse(f"--batch-size {options.batch_size}: it must be 1 or more")
-    if options.aligned and (options.faces or options.upscale != 1 or options.strength != 1 or options.color != "none"):
-        options.refuse("--faces, --upscale, --strength and --color are for whole photos: leave them out with --aligned")
+    for_photos = (options.faces, options.upscale != 1, options.strength != 1, options.color != "none", options.embedder)
+    if options.aligned and any(for_photos):
+        names = "--faces, --upscale, --strength, --color and --embedder"
+        options.refuse(f"{names} are for whole photos: leave them out with --aligned")
 
 
 def restore_file(
-    path: Path, output: Path, model: OSDFaceModel, detector: RetinaFace | None, options: argparse.Namespace
+    path: Path,
+    output: Path,
+    model: OSDFaceModel,
+    detector: RetinaFace | None,
+    embedder: Embedder | None,
+    options: argparse.Namespace,
 ) -> None:
     """One photo from disk to disk. Raises ImageError."""
     if not is_image_name(output):
@@ -142,6 +162,8 @@ def restore_file(
             threshold=options.threshold,
             strength=options.strength,
             color=options.color,
+            embedder=embedder,
+            min_identity=options.min_identity,
             batch_size=options.batch_size,
             seed=options.seed,
         )

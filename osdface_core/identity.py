@@ -1,0 +1,85 @@
+"""Whether a restored face is still the same person: cosine similarity of face embeddings before and after."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .align import ffhq_template, warp
+from .batches import in_batches
+from .embedders import Embedder
+from .errors import ImageError
+from .faces import Face, FaceCrops, FaceReport
+
+ARCFACE_TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+"""Where the landmarks lie in the 112x112 faces that ArcFace and its kin were trained on (insightface's figures)."""
+
+SIZE = 112
+AT_ONCE = 16
+
+
+def check_identity(
+    embedder: Embedder | None, source: FaceCrops, restored: FaceCrops, min_identity: float = 0.0
+) -> FaceCrops:
+    """The restored crops with the identity of every face; those of less than `min_identity` are left out.
+
+    Identity is the cosine similarity, -1..1, of the face's embeddings before and after. Without an embedder nothing is
+    measured. min_identity: 0..1; 0 keeps every face. Raises ImageError where these are not crops of the same faces, or
+    there is a least identity but nothing to measure it with.
+    """
+    if embedder is None:
+        if min_identity > 0:
+            raise ImageError("min_identity needs a face embedder that measures it: give one, or set it to 0.")
+        return restored
+    if restored.faces != source.faces:
+        raise ImageError("The restored crops and the source crops are not of the same faces. Connect the same faces.")
+    before, after = embed_crops(embedder, source), embed_crops(embedder, restored)
+    identity = tuple(F.cosine_similarity(before, after).tolist())
+    lost = [n for n, value in enumerate(identity) if min_identity > 0 and value < min_identity]
+    gone = [
+        FaceReport(face, False, f"identity {identity[n]:.2f} is below {min_identity:.2f}", identity[n])
+        for n, face in enumerate(restored.faces)
+        if n in lost
+    ]
+    kept = replace(restored, identity=identity).take([n for n in range(len(restored)) if n not in lost])
+    return replace(kept, faces=replace(kept.faces, left_out=(*kept.faces.left_out, *gone)))
+
+
+@torch.no_grad()
+def embed_crops(embedder: Embedder, crops: FaceCrops) -> Tensor:
+    """Embeddings [N,D] of the faces, aligned to the embedder's own template by their landmarks."""
+    device = next(embedder.parameters(), crops.images).device
+
+    def work(part: slice) -> Tensor:
+        of_each = zip(crops.images[part], crops.faces.faces[part], crops.to_crop[part], strict=True)
+        faces = [warp(image, similarity(in_crop(face, to_crop)), (SIZE, SIZE)) for image, face, to_crop in of_each]
+        return embedder(torch.stack(faces).to(device)).to(crops.images)
+
+    parts = in_batches(len(crops), AT_ONCE, work)
+    return torch.cat(parts) if parts else crops.images.new_empty(0, 1)
+
+
+def embed_aligned(embedder: Embedder, images: Tensor) -> Tensor:
+    """Embeddings [N,D] of images [N,3,S,S], 0..1, aligned to the FFHQ template. Differentiable, for losses."""
+    to_template = similarity(ffhq_template(images.shape[-1]))
+    faces = warp(images.flatten(0, 1), to_template, (SIZE, SIZE)).unflatten(0, (-1, 3))
+    return embedder(faces)
+
+
+def in_crop(face: Face, to_crop: Tensor) -> np.ndarray:
+    """A face's landmarks [5,2] in pixels of its crop."""
+    matrix = to_crop.numpy()
+    return np.array(face.landmarks) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def similarity(landmarks: np.ndarray) -> Tensor:
+    """The similarity transform [2,3] that takes five landmarks to the template: least squares, as recognition does."""
+    points, target = landmarks @ [1, 1j], ARCFACE_TEMPLATE @ [1, 1j]
+    centred = points - points.mean()
+    turn = (centred.conj() @ target) / (abs(centred) ** 2).sum()
+    shift = target.mean() - turn * points.mean()
+    return torch.tensor([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], dtype=torch.float64)
