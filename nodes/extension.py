@@ -14,6 +14,7 @@ from .restore import OSDFaceRestore
 from .restore_faces import OSDFaceRestoreFaces
 from .runtime import register_folders
 from .select import OSDFaceSelect
+from .track import OSDFaceSteadyCrops, OSDFaceTrack
 
 
 class OSDFaceExtension(ComfyExtension):
@@ -28,8 +29,10 @@ class OSDFaceExtension(ComfyExtension):
             OSDFaceLoadDetector,
             OSDFaceLoadEmbedder,
             OSDFaceDetect,
+            OSDFaceTrack,
             OSDFaceSelect,
             OSDFaceCrop,
+            OSDFaceSteadyCrops,
             OSDFaceEncodePrompt,
             OSDFaceRestore,
             OSDFaceSetCrops,

@@ -12,6 +12,10 @@ if CHROMIUM is None:
     pytest.skip("no Chromium on this machine", allow_module_level=True)
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+SHOWN = """
+app.graph._nodes.filter(n => n.type.startsWith('Save'))
+  .every(n => n.imgs?.length > 0 || n.videoContainer?.querySelector('video'))
+"""
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def test_a_shared_workflow_opens_runs_and_shows_its_picture(frontend, path):
     posted = frontend.run()["prompt"]
     kinds = {node["type"] for node in workflow["nodes"]}
     assert {node["class_type"] for node in posted.values()} == kinds
-    frontend.page.wait_for_function("app.graph._nodes.find(n => n.type == 'SaveImage').imgs?.length > 0")
+    frontend.page.wait_for_function(SHOWN)
     assert path.with_suffix(".jpg").exists()
 
 

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -130,11 +131,23 @@ def furnish(base: Path, shared: Path | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "examples" / "astronaut.png", inputs)
     Image.new("RGB", (300, 200), (90, 120, 150)).save(inputs / "noface.png")
+    film(ROOT / "examples" / "astronaut.png", inputs / "astronaut.webm")
     if shared is not None:
         shutil.copy(shared / "weights" / DETECTOR, detectors)
         shutil.copy(shared / "images" / "group_solvay1927.jpg", inputs)
     else:
         torch.save(blind_detector(), detectors / DETECTOR)
+
+
+def film(photo: Path, video: Path) -> None:
+    """A short noisy video of a photo's middle, the camera turning slowly."""
+    picture = np.array(Image.open(photo).convert("RGB"))[:288, :, ::-1].astype(float)
+    noise = np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"VP80"), 8, (384, 288))
+    for frame in range(8):
+        seen = picture[:, 40 + 2 * frame : 424 + 2 * frame]
+        writer.write((seen + noise.normal(0, 6, seen.shape)).clip(0, 255).astype(np.uint8))
+    writer.release()
 
 
 def blind_detector() -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,13 +12,38 @@ from PIL import Image
 from .fakes import FolderPaths, Schema, custom
 
 Images, Masks, Text, Number = custom("IMAGE"), custom("MASK"), custom("STRING"), custom("FLOAT")
+Video, Audio, Whole, Choice = custom("VIDEO"), custom("AUDIO"), custom("INT"), custom("COMBO")
+Dynamic = custom("COMFY_DYNAMICCOMBO_V3")
 
 
 FLIPS = ["x-axis: vertically", "y-axis: horizontally"]
 
 
-def image_files(folders: FolderPaths) -> list[str]:
-    return sorted(os.listdir(os.path.join(folders.base, "input")))
+def input_files(folders: FolderPaths, *suffixes: str) -> list[str]:
+    return sorted(file for file in os.listdir(os.path.join(folders.base, "input")) if file.endswith(suffixes))
+
+
+def only(key: str, *inputs: Any) -> dict[str, Any]:
+    """One option of a dynamic combo, with the inputs that it brings."""
+    return {"key": key, "inputs": {"required": {item.id: item.as_v1() for item in inputs}}}
+
+
+def read_video(path: str) -> tuple[torch.Tensor, float]:
+    """The frames [B,H,W,3] and their rate."""
+    capture = cv2.VideoCapture(path)
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(torch.from_numpy(read[1][..., ::-1].copy()).float() / 255)
+    return torch.stack(frames), capture.get(cv2.CAP_PROP_FPS)
+
+
+def write_video(path: str, frames: torch.Tensor, fps: float) -> None:
+    """As WebM, which every browser plays."""
+    height, width = frames.shape[1:3]
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"VP80"), fps, (width, height))
+    for frame in frames:
+        writer.write(np.ascontiguousarray((frame * 255).clamp(0, 255).byte().numpy()[..., ::-1]))
+    writer.release()
 
 
 def make(folders: FolderPaths) -> dict[str, tuple[Schema, Any]]:
@@ -46,12 +72,74 @@ def make(folders: FolderPaths) -> dict[str, tuple[Schema, Any]]:
         scaled = F.interpolate(image.movedim(-1, 1), scale_factor=scale_by, mode="bicubic").movedim(1, -1)
         return (scaled.clamp(0, 1),)
 
+    def save_video(video: tuple[torch.Tensor, float], filename_prefix: str, **_format: str) -> dict[str, Any]:
+        number = len(os.listdir(os.path.join(folders.base, "output"))) + 1
+        name = f"{filename_prefix}_{number:05}_.webm"
+        write_video(os.path.join(folders.base, "output", name), *video)
+        return {"images": [{"filename": name, "subfolder": "", "type": "output"}], "animated": [True]}
+
     combo = custom("COMBO")
     return {
+        "LoadVideo": (
+            Schema(
+                "LoadVideo",
+                [combo.Input("file", options=input_files(folders, ".webm", ".mp4"), video_upload=True)],
+                [Video.Output()],
+                display_name="Load Video",
+                category="video",
+            ),
+            lambda file, **_upload: (read_video(os.path.join(folders.base, "input", file)),),
+        ),
+        "GetVideoComponents": (
+            Schema(
+                "GetVideoComponents",
+                [Video.Input("video")],
+                [
+                    Images.Output(display_name="images"),
+                    Audio.Output(display_name="audio"),
+                    Number.Output(display_name="fps"),
+                    Whole.Output(display_name="bit_depth"),
+                    Choice.Output(display_name="color_space"),
+                ],
+                display_name="Get Video Components",
+                category="video",
+            ),
+            lambda video: (video[0], None, video[1], 8, "sRGB"),
+        ),
+        "CreateVideo": (
+            Schema(
+                "CreateVideo",
+                [
+                    Images.Input("images"),
+                    Number.Input("fps", default=30.0, min=1.0, max=120.0, step=1.0),
+                    Audio.Input("audio", optional=True),
+                    Whole.Input("bit_depth", optional=True, default=8, min=8, max=10, step=2),
+                ],
+                [Video.Output()],
+                display_name="Create Video",
+                category="video",
+            ),
+            lambda images, fps, audio=None, bit_depth=8: ((images, fps),),
+        ),
+        "SaveVideo": (
+            Schema(
+                "SaveVideo",
+                [
+                    Video.Input("video"),
+                    Text.Input("filename_prefix", default="video/ComfyUI"),
+                    Dynamic.Input("format", options=[only("auto", Dynamic.Input("codec", options=[only("auto")]))]),
+                ],
+                [Video.Output()],
+                display_name="Save Video",
+                category="video",
+                is_output_node=True,
+            ),
+            save_video,
+        ),
         "LoadImage": (
             Schema(
                 "LoadImage",
-                [combo.Input("image", options=image_files(folders), image_upload=True)],
+                [combo.Input("image", options=input_files(folders, ".png", ".jpg"), image_upload=True)],
                 [Images.Output(), Masks.Output()],
                 display_name="Load Image",
                 category="image",

@@ -23,7 +23,7 @@ LAYOUT = """
     for (const id of column) {
       const node = app.graph.getNodeById(id);
       const size = node.computeSize();
-      const shows = ['LoadImage', 'SaveImage', 'PreviewImage', 'PreviewAny'].includes(node.type);
+      const shows = /^(Load|Save|Preview)(Image|Video|Any)$/.test(node.type);
       node.setSize([Math.max(size[0], 320), shows ? Math.max(size[1], 360) : size[1]]);
       node.pos = [x, y];
       y += node.size[1] + 70;
@@ -53,6 +53,7 @@ class Frontend:
 
     def __init__(self, page: Page, server: Server):
         self.page, self.server = page, server
+        server.post("settings/Comfy.TutorialCompleted", True)  # else the templates cover a first visit
         page.goto(server.url)
         page.wait_for_function(READY, timeout=120_000)
         page.wait_for_timeout(1500)

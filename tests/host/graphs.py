@@ -8,6 +8,7 @@ Prompt = dict[str, Any]
 STARTER = "starter (built in)"
 FACE = {"x": 178, "y": 58, "width": 95, "height": 119}
 """Where the astronaut's face is, as another detector would say."""
+SAVE_AS = {"format": "auto", "format.codec": "auto"}
 
 
 def node(kind: str, /, **inputs: Any) -> dict[str, Any]:
@@ -63,3 +64,27 @@ def step_by_step(image: str = "astronaut.png", **changes: Any) -> Prompt:
     for name, inputs in changes.items():
         prompt[name]["inputs"] |= inputs
     return prompt
+
+
+def video() -> Prompt:
+    """A video from file to file, its faces tracked and steadied."""
+    return loaders() | {
+        "image": node("LoadVideo", file="astronaut.webm"),
+        "frames": node("GetVideoComponents", video=["image", 0]),
+        "detect": node("OSDFaceDetect", image=["frames", 0], detector=["detector", 0], threshold=0.8),
+        "track": node("OSDFaceTrack", image=["frames", 0], faces=["detect", 0], smoothing=6.0, max_gap=5),
+        "crop": node("OSDFaceCrop", image=["frames", 0], faces=["track", 0], size=256),
+        "steady": node("OSDFaceSteadyCrops", crops=["crop", 0], smoothing=4.0, tolerance=0.03),
+        "restore": node(
+            "OSDFaceRestore",
+            model=["model", 0],
+            crops=["steady", 0],
+            batch_size=4,
+            sample=False,
+            seed=0,
+            timestep=399,
+        ),
+        "paste": node("OSDFacePaste", image=["frames", 0], crops=["restore", 0], strength=1.0, feather=0.1),
+        "create": node("CreateVideo", images=["paste", 0], fps=["frames", 2], audio=["frames", 1]),
+        "save": node("SaveVideo", video=["create", 0], filename_prefix="restored", **SAVE_AS),
+    }

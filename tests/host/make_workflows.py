@@ -1,4 +1,7 @@
-"""Make the example workflows and their thumbnails, in the real frontend:  python -m host.make_workflows SHARED_DATA"""
+"""Make the example workflows and their thumbnails, in the real frontend.
+
+python -m host.make_workflows SHARED_DATA [NAME ...]
+"""
 
 import json
 import sys
@@ -8,7 +11,7 @@ from typing import Any
 
 from .client import ROOT, furnish, start_standin
 from .frontend import open_frontend
-from .graphs import all_in_one, loaders, node, restore_faces, step_by_step
+from .graphs import all_in_one, loaders, node, restore_faces, step_by_step, video
 
 LOADERS = ["image", "model", "detector"]
 
@@ -52,13 +55,18 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], list[list[str]]]] = {
         without_report(step_by_step()),
         [LOADERS, ["detect", "numbers"], ["select", "crop"], ["prompt", "map"], ["restore", "set"], ["paste", "save"]],
     ),
+    "video_tracking": (
+        video(),
+        [LOADERS, ["frames", "detect", "track"], ["crop", "steady", "restore"], ["paste", "create"], ["save"]],
+    ),
 }
 
 if __name__ == "__main__":
     base = Path(tempfile.mkdtemp())
     furnish(base, Path(sys.argv[1]))
     server = start_standin(base)
-    for name, (prompt, columns) in WORKFLOWS.items():
+    for name in sys.argv[2:] or WORKFLOWS:
+        prompt, columns = WORKFLOWS[name]
         with open_frontend(server, 1280, 720) as frontend:
             workflow = frontend.build(prompt, columns)
             target = ROOT / "workflows" / f"{name}.json"
