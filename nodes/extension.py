@@ -13,7 +13,7 @@ from .prompt import OSDFaceEncodePrompt
 from .restore import OSDFaceRestore
 from .restore_faces import OSDFaceRestoreFaces
 from .runtime import register_folders
-from .select import OSDFaceSelect
+from .select import OSDFaceSelect, OSDFaceSelectPerson, OSDFaceSkipSharp
 from .track import OSDFaceSteadyCrops, OSDFaceTrack
 
 
@@ -33,6 +33,8 @@ class OSDFaceExtension(ComfyExtension):
             OSDFaceSelect,
             OSDFaceCrop,
             OSDFaceSteadyCrops,
+            OSDFaceSelectPerson,
+            OSDFaceSkipSharp,
             OSDFaceEncodePrompt,
             OSDFaceRestore,
             OSDFaceSetCrops,

@@ -1,10 +1,22 @@
 """Choose which faces to restore."""
 
 from comfy_api.latest import io
+from torch import Tensor
 
-from ..osdface_core import Faces
-from ..osdface_core.select import RULES, select_by_index, select_by_rule
+from ..osdface_core import FaceCrops, Faces, align_faces
+from ..osdface_core.identity import likeness
+from ..osdface_core.select import (
+    RULES,
+    rest_of,
+    select_blurred,
+    select_by_index,
+    select_by_limits,
+    select_by_rule,
+    select_person,
+)
+from ..osdface_core.sharpness import SHARP, sharpness
 from . import sockets
+from .runtime import Detector, Resident, intermediate
 
 BY_NUMBER = "these numbers"
 
@@ -38,11 +50,122 @@ class OSDFaceSelect(io.ComfyNode):
                     default="0",
                     tooltip="For 'these numbers': those in the preview of Detect Faces, like 0, 2 or 1-3.",
                 ),
+                *sockets.size_inputs(),
+                io.Float.Input(
+                    "min_score",
+                    optional=True,
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Puts faces aside that the detector is less sure of.",
+                ),
             ],
             outputs=[sockets.Faces.Output(display_name="kept"), sockets.Faces.Output("rest", display_name="rest")],
         )
 
     @classmethod
-    def execute(cls, faces: Faces, rule: str, count: int, numbers: str) -> io.NodeOutput:
-        chosen = select_by_index(faces, numbers) if rule == BY_NUMBER else select_by_rule(faces, rule, count)
-        return io.NodeOutput(*chosen)
+    def execute(
+        cls,
+        faces: Faces,
+        rule: str,
+        count: int,
+        numbers: str,
+        min_size: int = 0,
+        max_size: int = sockets.NO_LIMIT,
+        min_score: float = 0.0,
+    ) -> io.NodeOutput:
+        within, _ = select_by_limits(faces, min_size=min_size, max_size=max_size, min_score=min_score)
+        kept, _ = select_by_index(within, numbers) if rule == BY_NUMBER else select_by_rule(within, rule, count)
+        return io.NodeOutput(kept, rest_of(faces, kept))
+
+
+class OSDFaceSelectPerson(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceSelectPerson",
+            display_name="Select Faces of a Person",
+            category=sockets.CATEGORY,
+            description="Keeps the faces of one person, whom a reference picture shows; the rest comes out second.",
+            search_aliases=["reference face", "same person", "face similarity", "find person", "filter faces"],
+            inputs=[
+                sockets.Crops.Input("crops", tooltip="Connect Crop Faces."),
+                io.Image.Input(
+                    "reference",
+                    tooltip="A picture of the person; of several people in it, the one with the largest face. A batch "
+                    "of pictures makes it surer.",
+                ),
+                sockets.Detector.Input("detector", tooltip="Connect Load Face Detector, to find the reference's face."),
+                sockets.Embedder.Input("embedder", tooltip="Connect Load Face Embedder."),
+                io.Float.Input(
+                    "min_identity",
+                    default=0.3,
+                    min=-1.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Lower it if the person is missed, raise it if others are taken. The report has values.",
+                ),
+                io.Int.Input(
+                    "count",
+                    default=0,
+                    min=0,
+                    max=1000,
+                    tooltip="How many faces of every image to keep, the most alike first. 0 keeps all that are alike.",
+                ),
+            ],
+            outputs=[
+                sockets.Crops.Output("kept", display_name="kept"),
+                sockets.Crops.Output("rest", display_name="rest"),
+                io.String.Output(display_name="report"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        crops: FaceCrops,
+        reference: Tensor,
+        detector: Detector,
+        embedder: Resident,
+        min_identity: float,
+        count: int,
+    ) -> io.NodeOutput:
+        pixels = intermediate(sockets.from_image(reference))
+        person, _ = select_by_rule(detector.use().detect(pixels), "largest")
+        alike = likeness(embedder.use(), crops, align_faces(pixels, person, crops.size))
+        return io.NodeOutput(*select_person(crops, alike, min_identity, count), sockets.to_lines(crops.faces, alike))
+
+
+class OSDFaceSkipSharp(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceSkipSharp",
+            display_name="Skip Sharp Faces",
+            category=sockets.CATEGORY,
+            description="Keeps the faces that are blurred, and puts aside those that are sharp already.",
+            search_aliases=["sharpness", "blur detection", "already sharp", "skip face", "filter faces"],
+            inputs=[
+                sockets.Crops.Input("crops", tooltip="Connect Crop Faces."),
+                io.Float.Input(
+                    "limit",
+                    default=SHARP,
+                    min=0.0,
+                    max=2.0,
+                    step=0.01,
+                    tooltip="Faces at least as sharp are put aside. Lower it to skip more. The report has the values.",
+                ),
+            ],
+            outputs=[
+                sockets.Crops.Output("kept", display_name="kept"),
+                sockets.Crops.Output("rest", display_name="rest"),
+                io.String.Output(display_name="report"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, crops: FaceCrops, limit: float) -> io.NodeOutput:
+        values = sharpness(crops)
+        return io.NodeOutput(*select_blurred(crops, values, limit), sockets.to_lines(crops.faces, values))

@@ -8,13 +8,15 @@ OSDFACE_CROPS     osdface_core.FaceCrops
 OSDFACE_PROMPT    osdface_core.Prompts
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core.errors import ImageError
-from ..osdface_core.faces import Box
+from ..osdface_core.faces import Box, Face
 
 Model = io.Custom("OSDFACE_MODEL")
 Detector = io.Custom("OSDFACE_DETECTOR")
@@ -24,6 +26,8 @@ Crops = io.Custom("OSDFACE_CROPS")
 Prompt = io.Custom("OSDFACE_PROMPT")
 
 CATEGORY = "OSDFace"
+NO_LIMIT = 16384
+"""The size of the largest image that ComfyUI's nodes allow: no face is larger."""
 
 
 def threshold_input(advanced: bool = False) -> io.Float.Input:
@@ -60,6 +64,29 @@ def min_identity_input(advanced: bool = False, optional: bool = False) -> io.Flo
         advanced=advanced,
         tooltip="Faces that turn out less alike than this stay as they are in the photo. Try 0.3. 0 keeps all.",
     )
+
+
+def size_inputs() -> list[io.Int.Input]:
+    return [
+        io.Int.Input(
+            "min_size",
+            optional=True,
+            default=0,
+            min=0,
+            max=NO_LIMIT,
+            advanced=True,
+            tooltip="Leaves smaller faces alone, such as a crowd in the background: pixels of the box's longer side.",
+        ),
+        io.Int.Input(
+            "max_size",
+            optional=True,
+            default=NO_LIMIT,
+            min=0,
+            max=NO_LIMIT,
+            advanced=True,
+            tooltip="Leaves larger faces alone, such as close-ups that need no restoration: pixels, likewise.",
+        ),
+    ]
 
 
 def batch_size_input() -> io.Int.Input:
@@ -103,6 +130,12 @@ def with_pixels(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
     if after is before:
         return image
     return torch.cat([to_image(after), image[..., 3:].float()], dim=-1)
+
+
+def to_lines(faces: Iterable[Face], values: Iterable[float]) -> str:
+    """A line of text for every face, with a figure."""
+    of_each = zip(faces, values, strict=True)
+    return "\n".join(f"frame {face.frame}, face {face.index}: {value:.2f}" for face, value in of_each)
 
 
 def from_mask(mask: Tensor, height: int, width: int) -> Tensor:

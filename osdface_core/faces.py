@@ -4,7 +4,7 @@ All values are immutable. Boxes and landmarks are in pixels of the source image,
 top-left pixel.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -39,6 +39,11 @@ class Face:
     @property
     def height(self) -> float:
         return self.box[3] - self.box[1]
+
+    @property
+    def size(self) -> float:
+        """The longer side of the box."""
+        return max(self.width, self.height)
 
     def to_json(self) -> Json:
         return {
@@ -181,6 +186,15 @@ class FaceCrops:
         faces = self.faces.keep(self.faces.faces[n] for n in chosen)
         identity = None if self.identity is None else tuple(self.identity[n] for n in chosen)
         return FaceCrops(self.images[chosen], faces, self.to_crop[chosen], identity)
+
+    def without(self, reasons: Mapping[int, str]) -> "FaceCrops":
+        """The crops but those at these places, each of which is left out for its reason."""
+        gone = [
+            FaceReport(self.faces.faces[n], False, reason, None if self.identity is None else self.identity[n])
+            for n, reason in reasons.items()
+        ]
+        kept = self.take(n for n in range(len(self)) if n not in reasons)
+        return replace(kept, faces=replace(kept.faces, left_out=(*kept.faces.left_out, *gone)))
 
     def with_images(self, images: Tensor) -> "FaceCrops":
         """The same faces with other pixels [N,3,S,S], at any size: restored or edited elsewhere.

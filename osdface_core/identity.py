@@ -11,7 +11,7 @@ from .align import ffhq_template, warp
 from .batches import in_batches
 from .embedders import Embedder
 from .errors import ImageError
-from .faces import Face, FaceCrops, FaceReport
+from .faces import Face, FaceCrops
 
 ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
@@ -39,14 +39,24 @@ def check_identity(
         raise ImageError("The restored crops and the source crops are not of the same faces. Connect the same faces.")
     before, after = embed_crops(embedder, source), embed_crops(embedder, restored)
     identity = tuple(F.cosine_similarity(before, after).tolist())
-    lost = [n for n, value in enumerate(identity) if min_identity > 0 and value < min_identity]
-    gone = [
-        FaceReport(face, False, f"identity {identity[n]:.2f} is below {min_identity:.2f}", identity[n])
-        for n, face in enumerate(restored.faces)
-        if n in lost
-    ]
-    kept = replace(restored, identity=identity).take([n for n in range(len(restored)) if n not in lost])
-    return replace(kept, faces=replace(kept.faces, left_out=(*kept.faces.left_out, *gone)))
+    lost = {
+        n: f"identity {value:.2f} is below {min_identity:.2f}"
+        for n, value in enumerate(identity)
+        if min_identity > 0 and value < min_identity
+    }
+    return replace(restored, identity=identity).without(lost)
+
+
+def likeness(embedder: Embedder, crops: FaceCrops, reference: FaceCrops) -> list[float]:
+    """How much every crop shows the person of the reference: cosine similarity, -1..1.
+
+    reference: one face of that person, or several, whose embeddings are averaged. Raises ImageError where it is empty.
+    """
+    if not len(reference):
+        raise ImageError("There is no face in the reference. Give a picture that shows the person's face.")
+    person = F.normalize(embed_crops(embedder, reference)).mean(0, keepdim=True)
+    alike: list[float] = F.cosine_similarity(embed_crops(embedder, crops), person.to(crops.images)).tolist()
+    return alike
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """The whole job without ComfyUI: the stages in their order."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,7 +13,7 @@ from .composite import Composite, paste_faces
 from .detect import RetinaFace
 from .embedders import Embedder
 from .errors import ImageError
-from .faces import Faces, check_image
+from .faces import FaceCrops, Faces, check_image
 from .identity import check_identity
 from .model import OSDFaceModel
 from .one_step import restore_crops
@@ -25,6 +27,7 @@ def restore_image(
     detector: RetinaFace | None = None,
     *,
     faces: Faces | None = None,
+    choose: Callable[[FaceCrops], FaceCrops] | None = None,
     background: Tensor | None = None,
     threshold: float = 0.8,
     strength: float = 1.0,
@@ -38,6 +41,7 @@ def restore_image(
     """Restore every face in `image` [B,3,H,W], 0..1.
 
     detector or faces: what finds the faces, or the faces themselves.
+    choose: takes the aligned crops and gives those to restore, as the functions in `select.py` do.
     background: the same images at any other size, to paste into; `image` itself by default.
     threshold: the lowest detection score to accept.
     strength: 0..1, a straight mix of the photo and the restored faces.
@@ -55,6 +59,8 @@ def restore_image(
             raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
         faces = detector.detect(image, threshold=threshold)
     crops = align_faces(image, faces, model.config.crop_size)
+    if choose is not None:
+        crops = choose(crops)
     if len(crops) and strength > 0:
         prompts = encode_prompts(model.vre, crops, batch_size=batch_size)
         restored = restore_crops(model.one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)

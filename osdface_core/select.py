@@ -1,9 +1,14 @@
-"""Choose faces: by a rule and a number, or by the numbers the user sees."""
+"""Choose faces: by a rule, by the numbers the user sees, by limits, by sharpness, or by whose face it is.
 
-from collections.abc import Callable, Iterable
+Every choice gives those that are kept, and the rest.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
 
 from .errors import ImageError
-from .faces import Face, Faces
+from .faces import Face, FaceCrops, Faces
+from .sharpness import SHARP
 
 NOT_SELECTED = "not selected"
 
@@ -55,14 +60,62 @@ def select_by_index(faces: Faces, indices: str) -> tuple[Faces, Faces]:
         if not first and not last:
             continue
         if not first.isdecimal() or (last and not last.isdecimal()):
-            raise ImageError(f"{part.strip()!r} is not a face's number. Write them like 0, 2 or 1-3.")
+            raise ImageError(
+                f"{part.strip()!r} is not a face's number, nor a rule. Write numbers like 0, 2 or 1-3; the rules are "
+                f"{', '.join(RULES)}."
+            )
         ranges.append((int(first), int(last or first)))
         if ranges[-1][0] > ranges[-1][1]:
             raise ImageError(f"{part.strip()!r} goes backwards. Write the smaller number first.")
     return divide(faces, [face for face in faces if any(low <= face.index <= high for low, high in ranges)])
 
 
+def select_faces(faces: Faces, choice: str, count: int = 1) -> tuple[Faces, Faces]:
+    """By a rule or by numbers, whichever `choice` is. Raises ImageError where it is neither."""
+    return select_by_rule(faces, choice, count) if choice in RULES else select_by_index(faces, choice)
+
+
+def select_by_limits(
+    faces: Faces, *, min_size: float = 0, max_size: float = inf, min_score: float = 0
+) -> tuple[Faces, Faces]:
+    """The faces within limits, and the rest. Sizes are of the longer side of the box, in pixels."""
+    kept = faces.keep((face for face in faces if face.size >= min_size), f"smaller than {min_size:g} px")
+    kept = kept.keep((face for face in kept if face.size <= max_size), f"larger than {max_size:g} px")
+    kept = kept.keep((face for face in kept if face.score >= min_score), f"score below {min_score:g}")
+    return kept, rest_of(faces, kept)
+
+
+def select_blurred(crops: FaceCrops, sharpness: Sequence[float], limit: float = SHARP) -> tuple[FaceCrops, FaceCrops]:
+    """The crops whose sharpness (`sharpness.sharpness`) is below the limit, which are worth restoring, and the rest."""
+    return divide_crops(crops, {n: f"sharp already ({v:.2f})" for n, v in enumerate(sharpness) if v >= limit})
+
+
+def select_person(
+    crops: FaceCrops, likeness: Sequence[float], min_identity: float = 0.3, count: int = 0
+) -> tuple[FaceCrops, FaceCrops]:
+    """The crops that show a person, and the rest.
+
+    likeness: of every crop to that person (`identity.likeness`), -1..1. min_identity: the lowest to accept.
+    count: how many faces of every frame to keep at most, the most alike first; 0 for all.
+    """
+    reasons = {n: f"likeness {v:.2f} is below {min_identity:.2f}" for n, v in enumerate(likeness) if v < min_identity}
+    for frame in range(crops.faces.frames if count else 0):
+        own = [n for n, face in enumerate(crops.faces) if face.frame == frame and n not in reasons]
+        reasons |= dict.fromkeys(sorted(own, key=lambda n: -likeness[n])[count:], "others are more alike")
+    return divide_crops(crops, reasons)
+
+
+def rest_of(faces: Faces, kept: Faces) -> Faces:
+    """The faces that a choice, or several in a row, did not keep."""
+    return faces.keep((face for face in faces if face not in kept.faces), NOT_SELECTED)
+
+
 def divide(faces: Faces, kept: Iterable[Face]) -> tuple[Faces, Faces]:
     chosen = set(kept)
-    kept, rest = ([face for face in faces if (face in chosen) is wanted] for wanted in (True, False))
-    return faces.keep(kept, NOT_SELECTED), faces.keep(rest, NOT_SELECTED)
+    result = faces.keep((face for face in faces if face in chosen), NOT_SELECTED)
+    return result, rest_of(faces, result)
+
+
+def divide_crops(crops: FaceCrops, reasons: dict[int, str]) -> tuple[FaceCrops, FaceCrops]:
+    """The crops without a reason to leave them out, and the others."""
+    return crops.without(reasons), crops.without({n: NOT_SELECTED for n in range(len(crops)) if n not in reasons})

@@ -190,7 +190,9 @@ def test_weights_that_are_wrong_end_the_command_with_a_message(tmp_path, message
         (["--batch-size", "0"], "1 or more"),
         (["--min-identity", "0.5"], "needs --embedder"),
         (["--min-identity", "5", "--embedder", "arcface"], "between 0 and 1"),
-        (["--aligned", "--upscale", "2"], "leave them out with --aligned"),
+        (["--aligned", "--upscale", "2"], "--upscale: only for whole photos"),
+        (["--select", "prettiest"], "nor a rule"),
+        (["--person", "her.png"], "needs --embedder"),
         (["-o", "one.png"], "name a folder"),
         (["--wings"], "unrecognized arguments"),
         (["--upscale", "nan"], "1 or more"),
@@ -249,3 +251,21 @@ def test_faces_that_become_somebody_else_are_kept_from_the_photo(tmp_path, share
     assert face["reason"] == f"identity {face['identity']:.2f} is below 1.00"
     assert run(*command, "--force") == 0
     assert json.loads((tmp_path / "out.json").read_text())["faces"][0]["restored"]
+
+
+def test_only_the_faces_that_are_chosen_are_restored(tmp_path, shared, detector_file):
+    group = shared / "images" / "group_solvay1927.jpg"
+    command = ["restore", group, "-o", tmp_path, "--detector", detector_file, "--report", "--force"]
+
+    def restored(*options):
+        assert run(*command, *options) == 0
+        return [
+            face["index"]
+            for face in json.loads((tmp_path / f"{group.stem}.json").read_text())["faces"]
+            if face["restored"]
+        ]
+
+    assert restored("--select", "3, 27") == [3, 27]
+    assert restored("--select", "leftmost", "--count", 2, "--skip-sharp", 0) == []
+    embedder = ["--embedder", shared / "weights" / "mobilefacenet.safetensors"]
+    assert restored("--select", "0-3", "--person", PHOTO, *embedder) == []

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from osdface_core import Faces, ImageError, align_faces, load_embedder, paste_faces, read_photo
 from osdface_core.errors import NotACheckpointError, ShapeError, WeightsNotFoundError
-from osdface_core.identity import check_identity, embed_aligned, embed_crops
+from osdface_core.identity import check_identity, embed_aligned, embed_crops, likeness
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,16 @@ def test_a_face_that_became_somebody_else_is_left_as_it_was(embedder, pair):
     assert re.search(r"; face 1 left: identity 0\.\d\d is below 0\.40$", result.summary())
     assert torch.equal(result.image[..., 256:], photo[..., 256:])
     assert not torch.equal(result.image[..., :256], photo[..., :256])
+
+
+def test_likeness_finds_a_person_among_others(embedder, pair, crops_of):
+    before, after = pair
+    alike = likeness(embedder, after, crops_of("small_wh_240p.jpg"))
+    assert alike[0] > 0.8
+    assert alike[1] < 0.3
+    assert likeness(embedder, after.take([]), before) == []
+    with pytest.raises(ImageError, match="no face in the reference"):
+        likeness(embedder, after, before.take([]))
 
 
 def test_crops_without_a_face_or_of_other_faces(embedder, pair):

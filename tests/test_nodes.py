@@ -120,6 +120,48 @@ def test_one_node_measures_identity_too(host, load_embedder):
     assert report(outputs)["faces"][0]["identity"] < 1
 
 
+@real_detection
+def test_only_the_person_of_a_reference_is_restored(host, load_embedder):
+    prompt = step_by_step(
+        restore={"crops": ["person", 0]}, prompt={"crops": ["person", 0]}, set={"crops": ["person", 0]}
+    )
+    tools = {"detector": ["detector", 0], "embedder": ["embedder", 0]}
+    chosen = {"crops": ["crop", 0], "reference": ["reference", 0], "min_identity": 0.3, "count": 0}
+    prompt |= {"embedder": load_embedder, "person": node("OSDFaceSelectPerson", **chosen, **tools)}
+    prompt["reference"] = node("ImageFlip", image=["image", 0], flip_method="y-axis: horizontally")
+    prompt["lines"] = node("PreviewAny", source=["person", 2])
+    outputs = host.run(prompt)
+    assert report(outputs)["faces"][0]["restored"]
+    assert float(outputs["lines"]["text"][0].split(": ")[1]) > 0.7
+    prompt["reference"] = node("LoadImage", image="group_solvay1927.jpg")
+    outputs = host.run(prompt)
+    assert (host.picture(outputs["save"]) == ASTRONAUT).all()
+    assert "is below 0.30" in report(outputs)["summary"]
+
+
+def test_faces_that_are_sharp_already_are_skipped(host):
+    prompt = step_by_step(
+        detect={"boxes": FACE}, **{name: {"crops": ["skip", 0]} for name in ("prompt", "restore", "set")}
+    )
+    prompt["skip"] = node("OSDFaceSkipSharp", crops=["crop", 0], limit=0.0)
+    prompt["lines"] = node("PreviewAny", source=["skip", 2])
+    outputs = host.run(prompt)
+    assert (host.picture(outputs["save"]) == ASTRONAUT).all()
+    value = outputs["lines"]["text"][0].removeprefix("frame 0, face 0: ")
+    assert f"face 0 left: sharp already ({value})" in report(outputs)["summary"]
+    prompt["skip"]["inputs"]["limit"] = float(value) + 0.1
+    assert report(host.run(prompt))["faces"][0]["restored"]
+
+
+@real_detection
+def test_faces_of_a_group_can_be_chosen_by_size(host):
+    outputs = host.run(step_by_step("group_solvay1927.jpg", select={"rule": "largest", "min_size": 49, "max_size": 53}))
+    faces = report(outputs)["faces"]
+    within = [49 <= max(face["size"]) <= 53 for face in faces]
+    assert [face["restored"] for face in faces] == within
+    assert 0 < sum(within) < 29
+
+
 def test_every_frame_of_a_batch_comes_back_in_its_place(host):
     prompt = loaders() | {
         "flipped": node("ImageFlip", image=["image", 0], flip_method="y-axis: horizontally"),

@@ -1,10 +1,21 @@
 """Choosing faces."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 from conftest import face_at
 
-from osdface_core import Faces, ImageError
-from osdface_core.select import RULES, select_by_index, select_by_rule
+from osdface_core import Faces, ImageError, align_faces, paste_faces
+from osdface_core.select import (
+    RULES,
+    select_blurred,
+    select_by_index,
+    select_by_limits,
+    select_by_rule,
+    select_faces,
+    select_person,
+)
 
 SCENE = Faces(
     (
@@ -65,3 +76,64 @@ def test_a_range_may_be_wide_but_not_backwards():
 def test_an_unknown_rule_is_named_with_those_there_are():
     with pytest.raises(ImageError, match=f"prettiest.*{next(iter(RULES))}"):
         select_by_rule(SCENE, "prettiest")
+
+
+def reasons(faces):
+    return {(entry.face.frame, entry.face.index): entry.reason for entry in faces.left_out}
+
+
+def test_limits_of_size_and_score_say_which_one_it_was():
+    unsure = face_at(20, 20, 40, index=3)
+    scene = replace(SCENE, faces=(*SCENE.faces, replace(unsure, score=0.5)))
+    kept, rest = select_by_limits(scene, min_size=15, max_size=30, min_score=0.9)
+    assert numbers(kept) == [(0, 2), (1, 0)]
+    assert numbers(rest) == [(0, 0), (0, 1), (0, 3)]
+    assert reasons(kept) == {
+        (0, 0): "smaller than 15 px",
+        (0, 1): "larger than 30 px",
+        (0, 3): "score below 0.9",
+    }
+    assert numbers(select_by_limits(scene)[0]) == numbers(scene)
+
+
+def test_a_choice_is_a_rule_or_numbers():
+    assert numbers(select_faces(SCENE, "smallest", 2)[0]) == [(0, 0), (0, 2), (1, 0)]
+    assert numbers(select_faces(SCENE, "1-2")[0]) == [(0, 1), (0, 2)]
+    with pytest.raises(ImageError, match=r"not a face's number, nor a rule.*largest"):
+        select_faces(SCENE, "prettiest")
+
+
+def test_every_choice_reports_what_it_puts_aside():
+    kept, rest = select_by_rule(SCENE, "largest")
+    assert reasons(kept) == dict.fromkeys([(0, 0), (0, 2)], "not selected")
+    assert reasons(rest) == dict.fromkeys([(0, 1), (1, 0)], "not selected")
+
+
+@pytest.fixture
+def crops():
+    return align_faces(torch.rand(3, 3, 100, 200, generator=torch.Generator().manual_seed(0)), SCENE, 64)
+
+
+def test_faces_at_the_limit_are_sharp_already(crops):
+    kept, rest = select_blurred(crops, [0.2, 0.55, 0.9, 0.549])
+    assert numbers(kept.faces) == [(0, 0), (1, 0)]
+    assert numbers(rest.faces) == [(0, 1), (0, 2)]
+    assert torch.equal(kept.images, crops.images[[0, 3]])
+    assert torch.equal(rest.to_crop, crops.to_crop[[1, 2]])
+    assert reasons(kept.faces) == {(0, 1): "sharp already (0.55)", (0, 2): "sharp already (0.90)"}
+
+
+def test_a_person_is_those_alike_enough_and_the_most_alike_first(crops):
+    kept, rest = select_person(crops, [0.4, 0.1, 0.7, 0.3])
+    assert numbers(kept.faces) == [(0, 0), (0, 2), (1, 0)]
+    assert numbers(rest.faces) == [(0, 1)]
+    kept, _ = select_person(crops, [0.4, 0.1, 0.7, 0.3], count=1)
+    assert numbers(kept.faces) == [(0, 2), (1, 0)]
+    assert reasons(kept.faces) == {(0, 1): "likeness 0.10 is below 0.30", (0, 0): "others are more alike"}
+    assert len(select_person(crops, [0.1] * 4)[0]) == 0
+
+
+def test_choosing_nobody_restores_nobody(crops):
+    image = torch.rand(3, 3, 100, 200)
+    nobody, _ = select_person(crops, [0.0] * 4)
+    assert paste_faces(image, nobody).image is image
