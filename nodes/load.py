@@ -2,8 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..osdface_core.detect import DETECTORS, RELEASE
-from ..osdface_core.embedders import ARCFACE
+from ..osdface_core.detect import DETECTORS
+from ..osdface_core.embedders import ARCFACE, RELEASE
+from ..osdface_core.weights.catalog import entry_named, entry_of
 from . import sockets
 from .runtime import (
     AUTHORS,
@@ -66,13 +67,13 @@ class OSDFaceLoadModel(io.ComfyNode):
         try:
             weights_path(weights)
         except FileNotFoundError as error:
-            return f"{error} Put weights into models/osdface, or choose what is there."
+            return f"{error} Choose what is there. {entry_named('osdface').how_to_get}"
         try:
             base_path(base)
         except FileNotFoundError as error:
-            return f"{error} Put SD 2.1-base into models/checkpoints or models/diffusers, or choose what is there."
+            return f"{error} Choose what is there. {entry_named('sd21-base').how_to_get}"
         if weights.startswith(AUTHORS) and base == NO_BASE:
-            return "The authors' files change SD 2.1-base and do not contain it: choose it as base."
+            return f"The authors' files change SD 2.1-base and do not contain it: choose it as base. {base.how_to_get}"
         return True
 
     @classmethod
@@ -108,7 +109,7 @@ class OSDFaceLoadDetector(io.ComfyNode):
     def validate_inputs(cls, detector: str) -> bool | str:
         if file_path(DETECTORS_KEY, detector) is None:
             name = detector if detector in DETECTORS.values() else next(iter(DETECTORS.values()))
-            return f"{detector} is not on this machine. Get {RELEASE}{name} and put it into models/facedetection."
+            return f"{detector} is not on this machine. {entry_of(name).how_to_get}"
         return True
 
     @classmethod

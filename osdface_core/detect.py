@@ -15,6 +15,7 @@ from torch import Tensor
 from .align import FFHQ_TEMPLATE_512
 from .errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundError
 from .faces import Box, Face, Faces, check_image, number_in_reading_order
+from .weights.catalog import entry_of
 from .weights.files import Tensors, fill, read_tensors
 
 DETECTORS = {
@@ -22,8 +23,6 @@ DETECTORS = {
     "retinaface_mobile0.25": "detection_mobilenet0.25_Final.pth",
 }
 """facexlib's names for its detectors, best first, and the files of their weights."""
-
-RELEASE = "https://github.com/xinntao/facexlib/releases/download/v0.1.0/"
 
 CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
 """Median proportions of RetinaFace's boxes on photographs: a crop's side by its box's longer side, and how far below
@@ -166,8 +165,7 @@ def find_weights(weights: str | None) -> Path:
 
 
 def where_to_get() -> str:
-    files = " or ".join(RELEASE + file for file in DETECTORS.values())
-    return f"Get {files}, and name that file."
+    return entry_of(next(iter(DETECTORS.values()))).how_to_get
 
 
 def build_network(path: Path, tensors: Tensors) -> Any:

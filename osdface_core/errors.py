@@ -23,6 +23,14 @@ class WeightsNotFoundError(WeightsError):
     """The file or folder is not there."""
 
 
+class DownloadError(WeightsError):
+    """The file cannot be had: no source has it whole, the disk is too small, or downloads are switched off."""
+
+
+class ChecksumError(WeightsError):
+    """The file is not, byte for byte, the one it should be."""
+
+
 class NotACheckpointError(WeightsError):
     """The file is not a weights file, or not one of the expected kind."""
 

@@ -1,22 +1,45 @@
-"""`osdface weights`: convert."""
+"""`osdface weights`: list, download, verify, convert."""
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
+from ..errors import WeightsError
 from ..weights import convert
+from ..weights.catalog import CATALOG, Entry, entry_named
+from ..weights.download import download
+from ..weights.find import find, locate, models_folder
+from ..weights.verify import verify
 from .outputs import refuse_to_overwrite
 
 log = logging.getLogger("osdface")
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+NAMES = [entry.name for entry in CATALOG]
 
 
 def add_to(commands: Any) -> None:
-    weights = commands.add_parser("weights", help="work with weights files").add_subparsers(required=True)
+    weights = commands.add_parser("weights", help="get, check and convert weights files").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    show = weights.add_parser("list", help="every file that can be used: what for, where it is, its licence")
+    show.set_defaults(run=run_list)
+
+    get = weights.add_parser("download", help="get files, after showing their licence")
+    get.set_defaults(run=run_download, refuse=get.error)
+    get.add_argument("names", nargs="+", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+    get.add_argument("--models", type=Path, help="ComfyUI's models folder, or one like it (default: $OSDFACE_MODELS)")
+    get.add_argument("--accept-licence", action="store_true", help="download without asking")
+
+    check = weights.add_parser("verify", help="compare files with the sha256 they should have")
+    check.set_defaults(run=run_verify)
+    check.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help="default: all that are there")
+
     make = weights.add_parser("convert", help="turn the authors' files and SD 2.1-base into one bundle")
     make.set_defaults(run=run_convert)
     make.add_argument("folder", type=Path, metavar="FOLDER", help="the folder with the authors' three files")
@@ -24,6 +47,72 @@ def add_to(commands: Any) -> None:
     make.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="the bundle, a .safetensors file")
     make.add_argument("--dtype", choices=DTYPES, default="fp32", help="precision to store (default: %(default)s)")
     make.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
+
+
+def run_list(_options: argparse.Namespace) -> int:
+    for entry in CATALOG:
+        found = find(entry)
+        sys.stdout.write(f"{entry.name}\n  {about(entry)}\n  {found or 'not on this machine'}\n\n")
+    return 0
+
+
+def about(entry: Entry) -> str:
+    passing_on = "" if entry.redistributable else " Do not pass them on."
+    size = f"{entry.size / 1e6:.0f} MB or more. " if entry.size else ""
+    return f"{entry.purpose}\n  {size}Licence: {entry.licence}.{passing_on}\n  {entry.page}"
+
+
+def run_download(options: argparse.Namespace) -> int:
+    models = options.models or models_folder()
+    for entry in map(entry_named, options.names):
+        found = find(entry, [models])
+        if found:
+            log.info("%s is on this machine already: %s", entry.name, found)
+            continue
+        log.info("%s: %s\n  to %s", entry.name, about(entry), models / entry.folder)
+        if not options.accept_licence and not agreed(options):
+            log.info("%s: not downloaded", entry.name)
+            return 1
+        with Bars() as bars:
+            log.info("%s", download(entry, models / entry.folder, bars.update))
+    return 0
+
+
+def agreed(options: argparse.Namespace) -> bool:
+    if not sys.stdin.isatty():
+        options.refuse("there is nobody to ask: read the licence above, then add --accept-licence")
+    return input("Download on these terms? [y/N] ").strip().lower() in ("y", "yes")
+
+
+class Bars:
+    """A progress bar in the terminal for every file of a download."""
+
+    def __enter__(self) -> "Bars":
+        self.path, self.bar = "", tqdm(disable=True)
+        return self
+
+    def update(self, path: str, done: int, total: int | None) -> None:
+        if path != self.path:
+            self.bar.close()
+            self.path = path
+            self.bar = tqdm(desc=path, total=total, initial=done, unit="B", unit_scale=True, disable=None)
+        self.bar.update(done - self.bar.n)
+
+    def __exit__(self, *_error: object) -> None:
+        self.bar.close()
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    code = 0
+    for entry in map(entry_named, options.names or NAMES):
+        try:
+            found = locate(entry.name) if options.names else find(entry)
+            for path, digest in (verify(entry, found) if found else {}).items():
+                sys.stdout.write(f"{digest}  {path}\n")
+        except WeightsError as error:
+            log.error("error: %s", error)
+            code = 1
+    return code
 
 
 def run_convert(options: argparse.Namespace) -> int:

