@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .color import OSDFaceMatchColor
 from .crop import OSDFaceCrop, OSDFaceSetCrops
 from .detect import OSDFaceDetect
+from .download import OSDFaceDownloadWeights
 from .identity import OSDFaceIdentity
 from .load import OSDFaceLoadDetector, OSDFaceLoadEmbedder, OSDFaceLoadModel
 from .native import OSDFaceModelFromComfy
@@ -28,6 +29,7 @@ class OSDFaceExtension(ComfyExtension):
             OSDFaceModelFromComfy,
             OSDFaceLoadDetector,
             OSDFaceLoadEmbedder,
+            OSDFaceDownloadWeights,
             OSDFaceDetect,
             OSDFaceTrack,
             OSDFaceSelect,

@@ -3,13 +3,14 @@
 from comfy_api.latest import io
 
 from ..osdface_core.detect import DETECTORS
-from ..osdface_core.embedders import ARCFACE, RELEASE
+from ..osdface_core.embedders import ARCFACE
 from ..osdface_core.weights.catalog import entry_named, entry_of
 from . import sockets
 from .runtime import (
     AUTHORS,
     DETECTORS_KEY,
     EMBEDDERS_KEY,
+    FOUND_WEIGHTS,
     NO_BASE,
     STARTER,
     base_options,
@@ -72,8 +73,8 @@ class OSDFaceLoadModel(io.ComfyNode):
             base_path(base)
         except FileNotFoundError as error:
             return f"{error} Choose what is there. {entry_named('sd21-base').how_to_get}"
-        if weights.startswith(AUTHORS) and base == NO_BASE:
-            return f"The authors' files change SD 2.1-base and do not contain it: choose it as base. {base.how_to_get}"
+        if weights.startswith((AUTHORS, FOUND_WEIGHTS)) and base == NO_BASE:
+            return "The authors' files change SD 2.1-base and do not contain it: choose it as base."
         return True
 
     @classmethod
@@ -148,7 +149,7 @@ class OSDFaceLoadEmbedder(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, embedder: str) -> bool | str:
         if file_path(EMBEDDERS_KEY, embedder) is None:
-            return f"{embedder} is not on this machine. Get {RELEASE}{ARCFACE} and put it into models/facerecognition."
+            return f"{embedder} is not on this machine. {entry_of(ARCFACE).how_to_get}"
         return True
 
     @classmethod

@@ -13,12 +13,12 @@ from ..osdface_core.errors import ImageError, LoraError
 from ..osdface_core.one_step import OneStep
 from ..osdface_core.vre import VRE
 from ..osdface_core.weights.authors import LORA_FILE, load_authors_vre
+from ..osdface_core.weights.catalog import entry_named
 from ..osdface_core.weights.files import read_tensors
 from . import sockets
-from .runtime import AUTHORS, GIGABYTE, Resident, fingerprint, share, weights_options, weights_path
+from .runtime import AUTHORS, FOUND_WEIGHTS, GIGABYTE, Resident, fingerprint, share, weights_options, weights_path
 
 CONTEXT = 1024
-MISSING = "none: put the authors' files into models/osdface"
 
 
 class NativeWeights:
@@ -82,8 +82,8 @@ class OSDFaceModelFromComfy(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="SD 2.1's VAE: the checkpoint's own."),
                 io.Combo.Input(
                     "weights",
-                    options=native_options() or [MISSING],
-                    tooltip="The folder with the authors' three files, in models/osdface.",
+                    options=native_options(),
+                    tooltip="The authors' three files: a folder in models/osdface, or wherever they are found.",
                 ),
             ],
             outputs=[sockets.Model.Output(display_name="model")],
@@ -91,8 +91,12 @@ class OSDFaceModelFromComfy(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, weights: str) -> bool | str:
-        if weights not in native_options():
-            return f"There is no {weights!r}. Put a folder with the authors' three files into models/osdface."
+        try:
+            path = weights_path(weights) if weights in native_options() else None
+        except FileNotFoundError:
+            path = None
+        if path is None:
+            return f"There is no {weights!r}. {entry_named('osdface').how_to_get}"
         return True
 
     @classmethod
@@ -114,7 +118,7 @@ class OSDFaceModelFromComfy(io.ComfyNode):
 
 
 def native_options() -> list[str]:
-    return [option for option in weights_options() if option.startswith(AUTHORS)]
+    return [option for option in weights_options() if option.startswith((AUTHORS, FOUND_WEIGHTS))]
 
 
 def with_lora(model: Any, path: Path) -> Any:

@@ -21,6 +21,9 @@ from ..osdface_core.one_step import OneStep
 from ..osdface_core.vre import VRE
 from ..osdface_core.weights import load_model
 from ..osdface_core.weights.authors import LORA_FILE, VRE_FILE
+from ..osdface_core.weights.catalog import Entry, entry_named, entry_of
+from ..osdface_core.weights.download import OnProgress
+from ..osdface_core.weights.find import find
 
 Loaded = TypeVar("Loaded")
 
@@ -30,6 +33,8 @@ WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY = "osdface", "facedetection", "facerecogni
 STARTER = "starter (built in)"
 AUTHORS = "authors' files in osdface"
 NO_BASE = "none"
+FOUND_WEIGHTS, FOUND_BASE = "osdface (wherever it is)", "sd21-base (wherever it is)"
+"""Entries of the catalogue, looked for on the whole machine when a workflow runs."""
 
 GIGABYTE = 1e9
 
@@ -53,7 +58,7 @@ def weights_options() -> list[str]:
     files = folder_paths.get_filename_list(WEIGHTS)
     folders = sorted({os.path.dirname(file) for file in files if os.path.basename(file) == VRE_FILE})
     bundles = [file for file in files if file.endswith(".safetensors") and os.path.basename(file) != LORA_FILE]
-    return [STARTER, *bundles, *(AUTHORS + (f"/{folder}" if folder else "") for folder in folders)]
+    return [STARTER, FOUND_WEIGHTS, *bundles, *(AUTHORS + (f"/{folder}" if folder else "") for folder in folders)]
 
 
 def base_options() -> list[str]:
@@ -65,7 +70,12 @@ def base_options() -> list[str]:
         for name in sorted(os.listdir(root))
         if os.path.isfile(os.path.join(root, name, "model_index.json"))
     ]
-    return [NO_BASE, *folders, *(f"checkpoints/{name}" for name in folder_paths.get_filename_list("checkpoints"))]
+    return [
+        NO_BASE,
+        FOUND_BASE,
+        *folders,
+        *(f"checkpoints/{name}" for name in folder_paths.get_filename_list("checkpoints")),
+    ]
 
 
 def detector_options() -> list[str]:
@@ -90,6 +100,8 @@ def weights_path(option: str) -> Path | None:
     """The file or folder behind an option; None for the starter. Raises FileNotFoundError."""
     if option == STARTER:
         return None
+    if option == FOUND_WEIGHTS:
+        return found_path("osdface")
     if option.startswith(AUTHORS):
         file = os.path.join(option.removeprefix(AUTHORS).lstrip("/"), VRE_FILE)
         return Path(folder_paths.get_full_path_or_raise(WEIGHTS, file)).parent
@@ -100,6 +112,8 @@ def base_path(option: str) -> Path | None:
     """The file or folder behind an option; None for "none". Raises FileNotFoundError."""
     if option == NO_BASE:
         return None
+    if option == FOUND_BASE:
+        return found_path("sd21-base")
     kind, _, name = option.partition("/")
     if kind == "checkpoints":
         return Path(folder_paths.get_full_path_or_raise("checkpoints", name))
@@ -110,9 +124,31 @@ def base_path(option: str) -> Path | None:
 
 
 def file_path(key: str, option: str) -> Path | None:
-    """The file behind an option, or None where it is missing."""
+    """The file behind an option, wherever it is on this machine, or None where it is missing."""
     path = folder_paths.get_full_path(key, option)
+    if path is None and option in (ARCFACE, *DETECTORS.values()):
+        return find_entry(entry_of(option))
     return None if path is None else Path(path)
+
+
+def find_entry(entry: Entry) -> Path | None:
+    """Where an entry of the catalogue is: in any of ComfyUI's model folders, or elsewhere on this machine."""
+    kinds = folder_paths.folder_names_and_paths.keys() - {"custom_nodes", "datasets"}
+    folders = [folder for kind in kinds for folder in folder_paths.get_folder_paths(kind)]
+    return find(entry, map(Path, [folder_paths.models_dir, *folders]))
+
+
+def found_path(name: str) -> Path:
+    path = find_entry(entry_named(name))
+    if path is None:
+        raise FileNotFoundError(f"{name} is not on this machine.")
+    return path
+
+
+def folder_of(entry: Entry) -> Path:
+    """Where an entry's files belong, in the folder that ComfyUI is set up to use for them."""
+    kind, _, inside = entry.folder.partition("/")
+    return Path(folder_paths.get_folder_paths(kind)[0], inside)
 
 
 def fingerprint(path: Path | None) -> tuple[Any, ...]:
@@ -221,6 +257,17 @@ def progress(total: int) -> OnBatch:
         comfy.model_management.throw_exception_if_processing_interrupted()
 
     return on_batch
+
+
+def download_progress() -> OnProgress:
+    """Each file's bytes on the node's progress bar; an interrupt by the user ends the download, to be resumed later."""
+    bar = comfy.utils.ProgressBar(1)
+
+    def on_progress(_path: str, done: int, total: int | None) -> None:
+        bar.update_absolute(done, total or done)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    return on_progress
 
 
 def intermediate(tensor: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from .errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundE
 from .faces import Box, Face, Faces, check_image, number_in_reading_order
 from .weights.catalog import entry_of
 from .weights.files import Tensors, fill, read_tensors
+from .weights.find import find
 
 DETECTORS = {
     "retinaface_resnet50": "detection_Resnet50_Final.pth",
@@ -136,7 +137,7 @@ def to_face(row: np.ndarray, frame: int) -> Face:
 
 
 def load_detector(weights: str | Path | None = None, *, device: str | torch.device = "cpu") -> RetinaFace:
-    """A RetinaFace from a weights file, or by facexlib's name where facexlib has the weights in its own folder.
+    """A RetinaFace from a weights file, or by facexlib's name where its weights are on this machine.
 
     weights: a file, "retinaface_resnet50", "retinaface_mobile0.25", or None for the better one that is there.
     Raises a WeightsError where there is none, or the file is not one of these two networks.
@@ -154,13 +155,10 @@ def load_detector(weights: str | Path | None = None, *, device: str | torch.devi
 def find_weights(weights: str | None) -> Path:
     if weights is not None and weights not in DETECTORS:
         return Path(weights)
-    import facexlib
-
-    folder = Path(facexlib.__file__).parent / "weights"
     for name in [weights] if weights else DETECTORS:
-        if (folder / DETECTORS[name]).is_file():
-            return folder / DETECTORS[name]
-    wanted = folder / DETECTORS[weights or "retinaface_resnet50"]
+        if path := find(entry_of(DETECTORS[name])):
+            return path
+    wanted = DETECTORS[weights or "retinaface_resnet50"]
     raise WeightsNotFoundError(wanted, "there is no face detector on this machine.", where_to_get())
 
 

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from .errors import KeysError, NotACheckpointError, WeightsNotFoundError
+from .weights.catalog import entry_of
 from .weights.files import fill, read_tensors
+from .weights.find import locate
 
 Embedder = nn.Module
 """Faces [N,3,112,112], RGB, 0..1, aligned to `identity.ARCFACE_TEMPLATE` -> embeddings [N,D]; differentiable."""
@@ -15,8 +17,6 @@ Embedder = nn.Module
 ARCFACE = "recognition_arcface_ir_se50.pth"
 MOBILEFACENET = "mobilefacenet.safetensors"
 """The usual names of the weights' files."""
-
-RELEASE = "https://github.com/xinntao/facexlib/releases/download/v0.1.0/"
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and spread of its colours, which MobileFaceNet's input is relative to."""
@@ -110,11 +110,11 @@ def conv(width: int, channels: int, size: int, *, stride: int = 1, groups: int =
 def load_embedder(weights: str | Path = "arcface", *, device: str | torch.device = "cpu") -> Embedder:
     """An embedder from a weights file, in evaluation mode and without gradients of its own.
 
-    weights: facexlib's ArcFace or a MobileFaceNet; "arcface" for the file in facexlib's own folder.
+    weights: facexlib's ArcFace or a MobileFaceNet; "arcface" for the former wherever it is on this machine.
     Raises a WeightsError where the file is not there, or neither of these.
     """
-    advice = f"Get {RELEASE}{ARCFACE}, and name that file."
-    path = facexlib_path() if weights == "arcface" else Path(weights)
+    advice = entry_of(ARCFACE).how_to_get
+    path = locate(weights)
     if not path.is_file():
         raise WeightsNotFoundError(path, "there is no such face embedder.", advice)
     tensors = read_tensors(path)[0]
@@ -130,9 +130,3 @@ def load_embedder(weights: str | Path = "arcface", *, device: str | torch.device
     except KeysError as error:
         raise NotACheckpointError(path, f"this is no face embedder ({error}).", advice) from error
     return network.eval().to(device)
-
-
-def facexlib_path() -> Path:
-    import facexlib
-
-    return Path(facexlib.__file__).parent / "weights" / ARCFACE

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from host.client import Server, furnish, start_comfyui, start_standin
+from host.server import Host
+from hub import Hub
 from parity import recipe
 from safetensors.torch import save_file
 
@@ -19,7 +21,7 @@ from osdface_core.weights.files import read_tensors
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("OSDFACE_SHARED", ROOT.parent / "shared")) / "data"
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +53,35 @@ def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         pytest.skip("no ComfyUI: set COMFYUI_PATH to a checkout (and COMFYUI_PYTHON to its Python)")
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """The stand-in in this process, to look inside. There can be only one."""
+    base = tmp_path_factory.mktemp("inside")
+    furnish(base, None)
+    return Host(str(base), ROOT)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Hub]:
+    with Hub() as hub:
+        yield hub
+        hub.shutdown()
+
+
+@pytest.fixture
+def hub(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """An empty hub, on loopback, to which huggingface_hub turns; and no files of this machine's own in the way."""
+    server.clear()
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    monkeypatch.setenv("OSDFACE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return server
 
 
 @pytest.fixture(scope="session")

@@ -32,19 +32,26 @@ class Faults:
 
 
 class Hub(ThreadingHTTPServer):
-    """files: contents by URL path. Those under hub paths redirect to a store with another host name, as the hub does."""
+    """files: contents by URL path. Hub paths redirect to a store under another host name, as the hub's do."""
 
     daemon_threads = True
 
-    def __init__(self, files: dict[str, bytes]):
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.faults = files, Faults()
-        self.requests: list[tuple[str, str, str | None]] = []
-        self.tokens: list[tuple[str, str | None]] = []
-        self.sent: Counter[str] = Counter()
+        self.clear()
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.store = f"http://localhost:{self.server_port}"
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def clear(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.faults = Faults()
+        self.requests: list[tuple[str, str, str | None]] = []
+        self.tokens: list[tuple[str, str | None]] = []
+        self.sent: Counter[str] = Counter()
+
+    def put(self, repository: str, files: dict[str, bytes]) -> None:
+        self.files |= {f"/{repository}/resolve/main/{path}": content for path, content in files.items()}
 
     def starts(self, path: str) -> list[int]:
         """Where each request for a file's content began."""

@@ -153,7 +153,7 @@ def test_weights_deleted_between_runs_are_named_and_put_back_they_work_again(hos
     prompt["model"]["inputs"]["weights"] = bundle.name
     host.run(prompt)
     aside = bundle.rename(bundle.with_suffix(".aside"))
-    fails(host, prompt, "mine.safetensors.*Put weights into models/osdface")
+    fails(host, prompt, "mine.safetensors.*osdface weights download osdface")
     aside.rename(bundle)
     host.run(prompt)
 
@@ -162,9 +162,9 @@ def test_a_detector_deleted_between_runs_is_named_with_where_to_get_it(host):
     path = host.base / "models" / "facedetection" / DETECTOR
     prompt = all_in_one(threshold=1.0)
     host.run(prompt)
-    aside = path.rename(path.with_suffix(".aside"))
+    aside = path.rename(host.base / "aside.pth")  # in the models folder it would be found
     try:
-        fails(host, prompt, f"{DETECTOR} and put it into models/facedetection")
+        fails(host, prompt, f"{DETECTOR} into ComfyUI's models/facedetection")
     finally:
         aside.rename(path)
     host.run(prompt)

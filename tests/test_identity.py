@@ -148,7 +148,7 @@ def test_arcface_sees_what_facexlibs_does(tmp_path):
 
 
 def test_files_that_are_no_embedder_are_named(tmp_path, shared):
-    with pytest.raises(WeightsNotFoundError, match=r"no such face embedder.*Get https"):
+    with pytest.raises(WeightsNotFoundError, match=r"no such face embedder.*Get it with"):
         load_embedder(tmp_path / "nothing.pth")
     with pytest.raises(NotACheckpointError, match="no face embedder"):
         load_embedder(shared / "weights" / "detection_mobilenet0.25_Final.pth")

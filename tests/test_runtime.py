@@ -9,17 +9,7 @@ import pytest
 import torch
 from conftest import ROOT
 from host import fakes
-from host.client import furnish
 from host.graphs import FACE, node, restore_faces, step_by_step
-from host.server import Host
-
-
-@pytest.fixture(scope="module")
-def inside(tmp_path_factory: pytest.TempPathFactory) -> Host:
-    """The stand-in in this process, to look inside."""
-    base = tmp_path_factory.mktemp("inside")
-    furnish(base, None)
-    return Host(str(base), ROOT)
 
 
 @pytest.fixture
@@ -124,7 +114,6 @@ def test_importing_the_pack_is_light(inside):
 import sys
 sys.path.insert(0, {str(ROOT / "tests")!r})
 from pathlib import Path
-from host.server import Host
 import tempfile
 Host(tempfile.mkdtemp(), Path({str(ROOT)!r}))
 print({{"diffusers", "facexlib", "torchvision"}} & set(sys.modules))
@@ -143,11 +132,12 @@ def test_options_name_what_is_there(inside, runtime, tmp_path):
     open(f"{models}/osdface/authors/bundle.safetensors", "wb").close()
     assert runtime.weights_options() == [
         "starter (built in)",
+        "osdface (wherever it is)",
         "authors/bundle.safetensors",
         "mine.safetensors",
         "authors' files in osdface/authors",
     ]
-    assert runtime.base_options() == ["none", "checkpoints/v2-1_512.safetensors"]
+    assert runtime.base_options() == ["none", "sd21-base (wherever it is)", "checkpoints/v2-1_512.safetensors"]
     assert runtime.detector_options() == ["detection_mobilenet0.25_Final.pth", "detection_Resnet50_Final.pth"]
     loader = inside.ours["OSDFaceLoadModel"]
     assert "choose it as base" in loader.validate_inputs("authors' files in osdface/authors", "none")
@@ -157,4 +147,4 @@ def test_options_name_what_is_there(inside, runtime, tmp_path):
         file.write(b"changed")
     assert loader.fingerprint_inputs("mine.safetensors", "none", "auto") != before
     os.remove(f"{models}/osdface/mine.safetensors")
-    assert "Put weights into models/osdface" in loader.validate_inputs("mine.safetensors", "none")
+    assert "osdface weights download osdface" in loader.validate_inputs("mine.safetensors", "none")

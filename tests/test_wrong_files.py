@@ -44,7 +44,7 @@ def test_missing_files_are_named(files):
     with pytest.raises(WeightsNotFoundError, match=r"vae/config.json.*diffusers folder is missing"):
         load(files)
     (files / "ckpt/embedding_change_weights.pth").unlink()
-    with pytest.raises(WeightsNotFoundError, match=r"embedding_change_weights.pth.*github.com/jkwang28/OSDFace"):
+    with pytest.raises(WeightsNotFoundError, match=r"embedding_change_weights.pth.*osdface weights download osdface"):
         load(files)
     with pytest.raises(WeightsNotFoundError, match="no such file"):
         load_model(files / "nothing.safetensors")

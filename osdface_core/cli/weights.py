@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from ..errors import WeightsError
 from ..weights import convert
-from ..weights.catalog import CATALOG, Entry, entry_named
+from ..weights.catalog import CATALOG, entry_named
 from ..weights.download import download
 from ..weights.find import find, locate, models_folder
 from ..weights.verify import verify
@@ -20,6 +21,12 @@ from .outputs import refuse_to_overwrite
 log = logging.getLogger("osdface")
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+MARGIN: Any = {
+    "initial_indent": "    ",
+    "subsequent_indent": "    ",
+    "break_long_words": False,
+    "break_on_hyphens": False,
+}
 NAMES = [entry.name for entry in CATALOG]
 
 
@@ -52,14 +59,8 @@ def add_to(commands: Any) -> None:
 def run_list(_options: argparse.Namespace) -> int:
     for entry in CATALOG:
         found = find(entry)
-        sys.stdout.write(f"{entry.name}\n  {about(entry)}\n  {found or 'not on this machine'}\n\n")
+        sys.stdout.write(f"{entry.name}: {found or 'not on this machine'}\n{fill(entry.about, 110, **MARGIN)}\n\n")
     return 0
-
-
-def about(entry: Entry) -> str:
-    passing_on = "" if entry.redistributable else " Do not pass them on."
-    size = f"{entry.size / 1e6:.0f} MB or more. " if entry.size else ""
-    return f"{entry.purpose}\n  {size}Licence: {entry.licence}.{passing_on}\n  {entry.page}"
 
 
 def run_download(options: argparse.Namespace) -> int:
@@ -69,7 +70,7 @@ def run_download(options: argparse.Namespace) -> int:
         if found:
             log.info("%s is on this machine already: %s", entry.name, found)
             continue
-        log.info("%s: %s\n  to %s", entry.name, about(entry), models / entry.folder)
+        log.info("%s: %s\nInto %s", entry.name, entry.about, models / entry.folder)
         if not options.accept_licence and not agreed(options):
             log.info("%s: not downloaded", entry.name)
             return 1

@@ -9,6 +9,7 @@ from ..errors import WeightsNotFoundError
 from ..model import ModelConfig, OSDFaceModel
 from .authors import authors_paths, load_authors_files
 from .bundle import load_bundle, save_bundle
+from .find import locate
 from .sd21 import base_files
 from .starter import load_starter
 
@@ -26,12 +27,14 @@ def load_model(
 
     weights: a bundle, or the folder with the authors' files (which needs `base`), or None for the built-in starter.
     base: SD 2.1-base, as a diffusers folder or a single file.
+    Both may be names in the catalogue ("osdface", "sd21-base") for files that are found on this machine.
     dtype: of the UNet and VAE; None computes in float32 on a CPU and in the stored precision elsewhere.
     Raises a WeightsError that says what is wrong with which file.
     """
+    weights = None if weights is None else locate(weights)
     if weights is None:
         model = load_starter()
-    elif Path(weights).is_dir():
+    elif weights.is_dir():
         model = load_authors_files(weights, require_base(weights, base))
     else:
         model = load_bundle(weights)
@@ -46,13 +49,13 @@ def convert(
     folder: str | Path, base: str | Path | None, output: str | Path, *, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write the authors' files and SD 2.1-base as one bundle. Raises a WeightsError as `load_model` does."""
-    base = require_base(folder, base)
+    folder, base = locate(folder), require_base(folder, base)
     model = load_authors_files(folder, base)
     save_bundle(model, output, dtype=dtype, sources=[*authors_paths(folder, ModelConfig()), *base_files(base)])
 
 
-def require_base(folder: str | Path, base: str | Path | None) -> str | Path:
+def require_base(folder: str | Path, base: str | Path | None) -> Path:
     if base is None:
         advice = "Name SD 2.1-base too (--base): a diffusers folder or a single-file checkpoint."
         raise WeightsNotFoundError(folder, "the authors' files change SD 2.1-base and do not contain it.", advice)
-    return base
+    return locate(base)

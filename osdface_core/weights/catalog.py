@@ -56,6 +56,13 @@ class Entry:
         return sum(file.size or 0 for file in self.files)
 
     @property
+    def about(self) -> str:
+        """What to tell a user before a download."""
+        size = f"{self.size / 1e6:.0f} MB{'' if all(file.size for file in self.files) else ' or more'}. "
+        terms = self.licence if self.redistributable else f"{self.licence}; do not pass them on"
+        return f"{self.purpose}. {size if self.size else ''}Licence: {terms}. From {self.page}."
+
+    @property
     def how_to_get(self) -> str:
         """What to tell a user who lacks these files."""
         names = ", ".join(file.path for file in self.files)
@@ -68,7 +75,7 @@ class Entry:
 CATALOG = (
     Entry(
         name="osdface",
-        purpose="OSDFace: the authors' embedder, prompt MLP and LoRA. The LoRA changes sd21-base: get that too",
+        purpose="OSDFace: the authors' embedder, prompt MLP and LoRA. They change sd21-base: get that too",
         folder="osdface/authors",
         files=(
             File("associate_2.ckpt"),
@@ -184,7 +191,7 @@ CATALOG = (
     Entry(
         name="arcface",
         purpose="compares the identity of two faces",
-        folder="facedetection",
+        folder="facerecognition",
         files=(
             File(
                 "recognition_arcface_ir_se50.pth",
@@ -194,7 +201,7 @@ CATALOG = (
         ),
         sources=(FACEXLIB + "v0.1.0/", "hf:camenduru/PuLID/facexlib"),
         page=FACEXLIB + "v0.1.0/recognition_arcface_ir_se50.pth",
-        licence=f"{FACEXLIB_TERMS}; trained on MS-Celeb-1M, a data set for research",
+        licence=f"{FACEXLIB_TERMS}; trained on MS-Celeb-1M, a research data set since withdrawn",
         redistributable=True,
     ),
     Entry(

@@ -1,7 +1,7 @@
 """Files that are on the machine already, wherever other programs have put them: found, and used where they are."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,12 +71,12 @@ def in_hub_cache(entry: Entry) -> Path | None:
     return None
 
 
-def by_sha256(entry: Entry, roots: Iterable[Path]) -> Path | None:
+def by_sha256(entry: Entry, roots: Sequence[Path]) -> Path | None:
     """A single file of known size and sha256, under any name."""
     file = entry.files[0]
     if len(entry.files) > 1 or None in (file.size, file.sha256):
         return None
-    for root in roots:
+    for root in (root for root in set(roots) if not set(root.parents) & set(roots)):
         for folder, _, names in os.walk(root):
             for path in (Path(folder) / name for name in names):
                 if is_there(path, file) and sha256(path) == file.sha256:

@@ -80,6 +80,8 @@ class Schema:
         groups: dict[str, dict[str, Any]] = {"required": {}}
         for item in self.inputs:
             groups.setdefault("optional" if item.optional else "required", {})[item.id] = item.as_v1()
+        if self.about.get("is_output_node"):
+            groups["hidden"] = {"prompt": ["PROMPT"], "extra_pnginfo": ["EXTRA_PNGINFO"]}
         return {
             "input": groups,
             "input_order": {group: list(items) for group, items in groups.items()},

@@ -1,0 +1,59 @@
+"""Get weights: only when this node runs, and only after a yes to their licence."""
+
+from comfy_api.latest import io
+
+from ..osdface_core.weights.catalog import CATALOG, entry_named
+from ..osdface_core.weights.download import download
+from . import sockets
+from .runtime import download_progress, find_entry, fingerprint, folder_of
+
+
+class OSDFaceDownloadWeights(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceDownloadWeights",
+            display_name="Download Weights (OSDFace)",
+            category=sockets.CATEGORY,
+            description="Downloads weights into the folder where they belong. What is on this machine already is used "
+            "where it is. Run it once, then press R so that the loaders see the new files.",
+            search_aliases=[
+                "download model",
+                "get weights",
+                "osdface weights",
+                "huggingface download",
+                "missing model",
+            ],
+            inputs=[
+                io.Combo.Input(
+                    "weights",
+                    options=[entry.name for entry in CATALOG],
+                    default=CATALOG[0].name,
+                    tooltip="OSDFace needs osdface and sd21-base, and a retinaface to find the faces.",
+                ),
+                io.Boolean.Input(
+                    "accept_licence",
+                    default=False,
+                    tooltip="Run it once with this off to read the licence. On, it downloads.",
+                ),
+            ],
+            outputs=[io.String.Output(display_name="path")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, weights: str, accept_licence: bool) -> bool | str:
+        entry = entry_named(weights)
+        if accept_licence or find_entry(entry):
+            return True
+        return f"{entry.name}: {entry.about} To download it on these terms, switch accept_licence on."
+
+    @classmethod
+    def fingerprint_inputs(cls, weights: str, accept_licence: bool) -> object:
+        return fingerprint(find_entry(entry_named(weights)))
+
+    @classmethod
+    def execute(cls, weights: str, accept_licence: bool) -> io.NodeOutput:
+        entry = entry_named(weights)
+        path = find_entry(entry) or download(entry, folder_of(entry), download_progress())
+        return io.NodeOutput(str(path))
