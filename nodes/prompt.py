@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..osdface_core import FaceCrops, encode_prompts
+from ..osdface_core import FaceCrops, Prompts, encode_prompts
 from ..osdface_core.token_map import token_map
 from . import sockets
 from .runtime import Weights, intermediate, progress
@@ -34,5 +34,6 @@ class OSDFaceEncodePrompt(io.ComfyNode):
     def execute(cls, model: Weights, crops: FaceCrops, batch_size: int) -> io.NodeOutput:
         vre = model.vre(min(batch_size, len(crops)))
         prompts = encode_prompts(vre, crops, batch_size=batch_size, on_batch=progress(len(crops)))
+        prompts = Prompts(*map(intermediate, (prompts.embeds, prompts.token_ids, prompts.positions)))
         picture = token_map(crops, prompts, vre.config.cells)
-        return io.NodeOutput(prompts, [[intermediate(prompts.embeds), {}]], sockets.crops_to_image(picture))
+        return io.NodeOutput(prompts, [[prompts.embeds, {}]], sockets.crops_to_image(picture))
