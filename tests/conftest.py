@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from host.client import Server, furnish, start_comfyui, start_standin
+from host.native_files import write_native_files
 from host.server import Host
 from hub import Hub
 from parity import recipe
@@ -82,6 +83,15 @@ def hub(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.setenv("OSDFACE_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return server
+
+
+@pytest.fixture(scope="session")
+def native_host(host: Server, tiny_weights: Path) -> Server:
+    """A real ComfyUI that has a small SD 2.1-base and the authors' files."""
+    if host.is_standin:
+        pytest.skip("the stand-in has no models of ComfyUI's own")
+    write_native_files(host.base / "models", tiny_weights)
+    return host
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ class Server:
 
     def __init__(self, command: list[str], base: Path, cwd: Path):
         self.base, self.port = base, free_port()
+        self.is_standin = "host.server" in command
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = base / "server.log"
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -74,7 +75,7 @@ class Server:
         return self.post("prompt", {"prompt": prompt, "client_id": "test"})
 
     def finish(self, number: str) -> dict[str, Any]:
-        for _ in range(1200):
+        for _ in range(6000):
             history = self.get(f"history/{number}")
             if number in history:
                 return history[number]

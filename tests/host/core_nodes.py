@@ -177,6 +177,16 @@ def make(folders: FolderPaths) -> dict[str, tuple[Schema, Any]]:
             ),
             lambda source: {"text": [str(source)]},
         ),
+        "CheckpointLoaderSimple": (
+            Schema(
+                "CheckpointLoaderSimple",
+                [combo.Input("ckpt_name", options=folders.get_filename_list("checkpoints"))],
+                [custom("MODEL").Output(), custom("CLIP").Output(), custom("VAE").Output()],
+                display_name="Load Checkpoint",
+                category="loaders",
+            ),
+            None,  # for the workflows' sake: to run, it takes ComfyUI's own models
+        ),
         "ImageScaleBy": (
             Schema(
                 "ImageScaleBy",

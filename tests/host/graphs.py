@@ -3,9 +3,11 @@
 from typing import Any
 
 from .client import DETECTOR
+from .native_files import CHECKPOINT, FOLDER
 
 Prompt = dict[str, Any]
 STARTER = "starter (built in)"
+AUTHORS = "authors' files in osdface"
 FACE = {"x": 178, "y": 58, "width": 95, "height": 119}
 """Where the astronaut's face is, as another detector would say."""
 SAVE_AS = {"format": "auto", "format.codec": "auto"}
@@ -35,6 +37,17 @@ def all_in_one(image: str = "astronaut.png", **changes: Any) -> Prompt:
         "save": node("SaveImage", images=["restore", 0], filename_prefix="all_in_one"),
         "report": node("PreviewAny", source=["restore", 4]),
     }
+
+
+def native_route(image: str = "astronaut.png") -> Prompt:
+    """The all-in-one on ComfyUI's own SD 2.1-base."""
+    prompt = all_in_one(image) | {
+        "checkpoint": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
+        "model": node(
+            "OSDFaceModelFromComfy", model=["checkpoint", 0], vae=["checkpoint", 2], weights=f"{AUTHORS}/{FOLDER}"
+        ),
+    }
+    return prompt
 
 
 def step_by_step(image: str = "astronaut.png", **changes: Any) -> Prompt:

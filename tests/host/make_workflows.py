@@ -1,17 +1,24 @@
 """Make the example workflows and their thumbnails, in the real frontend.
 
 python -m host.make_workflows SHARED_DATA [NAME ...]
+
+The native route's is made in a real ComfyUI: COMFYUI_PATH names it.
 """
 
 import json
+import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .client import ROOT, furnish, start_standin
+from parity import recipe
+
+from .client import ROOT, Server, furnish, start_comfyui, start_standin
 from .frontend import open_frontend
-from .graphs import all_in_one, loaders, node, restore_faces, step_by_step, video
+from .graphs import all_in_one, loaders, native_route, node, restore_faces, step_by_step, video
+from .native_files import write_native_files
 
 LOADERS = ["image", "model", "detector"]
 
@@ -59,18 +66,36 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], list[list[str]]]] = {
         video(),
         [LOADERS, ["frames", "detect", "track"], ["crop", "steady", "restore"], ["paste", "create"], ["save"]],
     ),
+    "native_route": (native_route(), [["image", "checkpoint", "detector"], ["model", "restore"], ["save"], ["report"]]),
 }
+IN_COMFYUI = {"native_route"}
+
+
+def make(names: list[str], start: Callable[[Path], Server]) -> None:
+    """Make these workflows in a host of their own."""
+    if not names:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        furnish(base, Path(sys.argv[1]))
+        if IN_COMFYUI.intersection(names):
+            recipe.write_weights("tiny", base / "tiny")
+            write_native_files(base / "models", base / "tiny")
+        server = start(base)
+        for name in names:
+            prompt, columns = WORKFLOWS[name]
+            with open_frontend(server, 1280, 720) as frontend:
+                workflow = frontend.build(prompt, columns)
+                target = ROOT / "workflows" / f"{name}.json"
+                target.write_text(json.dumps(workflow, indent=1) + "\n")
+                frontend.run()
+                frontend.screenshot(target.with_suffix(".jpg"))
+        server.stop()
+
 
 if __name__ == "__main__":
-    base = Path(tempfile.mkdtemp())
-    furnish(base, Path(sys.argv[1]))
-    server = start_standin(base)
-    for name in sys.argv[2:] or WORKFLOWS:
-        prompt, columns = WORKFLOWS[name]
-        with open_frontend(server, 1280, 720) as frontend:
-            workflow = frontend.build(prompt, columns)
-            target = ROOT / "workflows" / f"{name}.json"
-            target.write_text(json.dumps(workflow, indent=1) + "\n")
-            frontend.run()
-            frontend.screenshot(target.with_suffix(".jpg"))
-    server.stop()
+    chosen = sys.argv[2:] or list(WORKFLOWS)
+    make([name for name in chosen if name not in IN_COMFYUI], start_standin)
+    if "COMFYUI_PATH" in os.environ:
+        checkout = Path(os.environ["COMFYUI_PATH"])
+        make([name for name in chosen if name in IN_COMFYUI], lambda base: start_comfyui(base, checkout))

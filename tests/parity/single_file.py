@@ -15,8 +15,14 @@ TINY = ModelConfig(unet=recipe.unet_config("tiny"), vae=recipe.vae_config("tiny"
 
 def as_single_file(folder: Path) -> dict[str, torch.Tensor]:
     """The diffusers folder's UNet and VAE under the names of the original checkpoints."""
-    unet = load_file(folder / "unet/diffusion_pytorch_model.safetensors")
-    vae = load_file(folder / "vae/diffusion_pytorch_model.safetensors")
+    single = unet_as_single_file(load_file(folder / "unet/diffusion_pytorch_model.safetensors"))
+    single |= vae_as_single_file(load_file(folder / "vae/diffusion_pytorch_model.safetensors"))
+    single["cond_stage_model.model.logit_scale"] = torch.tensor(4.6)
+    return {key: tensor.contiguous().clone() for key, tensor in single.items()}
+
+
+def unet_as_single_file(unet: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """diffusers' names of a UNet of two layers a block, and the original ones."""
     resnet = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0"}
     resnet |= {"conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
     single = {}
@@ -50,6 +56,12 @@ def as_single_file(folder: Path) -> dict[str, torch.Tensor]:
                 r"\.(norm1|conv1|time_emb_proj|norm2|conv2|conv_shortcut)\.", lambda m: f".{resnet[m[1]]}.", name
             )
         single[f"model.diffusion_model.{name}"] = tensor
+    return single
+
+
+def vae_as_single_file(vae: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same for a VAE."""
+    single = {}
     for key, tensor in vae.items():
         name = re.sub(r"down_blocks\.(\d)\.resnets\.(\d)", r"down.\1.block.\2", key)
         name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
@@ -62,5 +74,4 @@ def as_single_file(folder: Path) -> dict[str, torch.Tensor]:
         name = name.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
         is_attention = "attn_1" in name and "norm" not in name and tensor.ndim == 2
         single[f"first_stage_model.{name}"] = tensor[:, :, None, None] if is_attention else tensor
-    single["cond_stage_model.model.logit_scale"] = torch.tensor(4.6)
-    return {key: tensor.contiguous().clone() for key, tensor in single.items()}
+    return single
