@@ -83,7 +83,8 @@ class OSDFaceLoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, weights: str, base: str, precision: str) -> io.NodeOutput:
-        return io.NodeOutput(shared_weights(weights, base, precision))
+        model = shared_weights(weights, base, precision)
+        return io.NodeOutput(model, ui={"text": [model.notice]})
 
 
 class OSDFaceLoadDetector(io.ComfyNode):

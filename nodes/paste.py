@@ -54,4 +54,6 @@ class OSDFacePaste(io.ComfyNode):
         region = None if mask is None else sockets.from_mask(mask, *pixels.shape[2:])
         result = paste_faces(pixels, crops, strength=strength, feather=feather, mask=region)
         report = json.dumps(result.report_json(), indent=1)
-        return io.NodeOutput(sockets.with_pixels(image, pixels, result.image), result.mask, report)
+        return io.NodeOutput(
+            sockets.with_pixels(image, pixels, result.image), result.mask, report, ui=sockets.said(result)
+        )

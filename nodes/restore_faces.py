@@ -89,4 +89,5 @@ class OSDFaceRestoreFaces(io.ComfyNode):
             sockets.crops_to_image(before.images),
             sockets.crops_to_image(after.images),
             json.dumps(result.report_json(), indent=1),
+            ui=sockets.said(result),
         )

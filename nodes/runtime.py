@@ -184,7 +184,7 @@ class Weights:
     def __init__(self, model: OSDFaceModel):
         if model.notice:
             log.warning("OSDFace: %s", model.notice)
-        self.crop_size = model.config.crop_size
+        self.notice, self.crop_size = model.notice, model.config.crop_size
         self.resident = Resident(model)
 
     def vre(self, faces: int) -> VRE:

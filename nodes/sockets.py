@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..osdface_core import Composite
 from ..osdface_core.errors import ImageError
 from ..osdface_core.faces import Box, Face
 
@@ -136,6 +137,11 @@ def to_lines(faces: Iterable[Face], values: Iterable[float]) -> str:
     """A line of text for every face, with a figure."""
     of_each = zip(faces, values, strict=True)
     return "\n".join(f"frame {face.frame}, face {face.index}: {value:.2f}" for face, value in of_each)
+
+
+def said(result: Composite) -> dict[str, list[str]]:
+    """What became of the faces, shown on the node by web/message.js."""
+    return {"text": [result.summary()]}
 
 
 def from_mask(mask: Tensor, height: int, width: int) -> Tensor:

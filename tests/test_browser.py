@@ -8,6 +8,8 @@ from host.frontend import CHROMIUM, open_frontend
 from host.graphs import step_by_step
 from playwright.sync_api import expect
 
+import osdface_core
+
 if CHROMIUM is None:
     pytest.skip("no Chromium on this machine", allow_module_level=True)
 
@@ -31,15 +33,31 @@ def test_a_node_is_found_by_searching_for_what_one_wants(frontend, wish):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_shared_workflow_opens_runs_and_shows_its_picture(frontend, path):
+def test_a_shared_workflow_opens_runs_and_shows_its_picture(frontend, path, request):
     workflow = json.loads(path.read_text())
     frontend.open(workflow)
     assert frontend.missing() == []
+    if path.stem == "native_route":
+        request.getfixturevalue("native_host")
     posted = frontend.run()["prompt"]
     kinds = {node["type"] for node in workflow["nodes"]}
     assert {node["class_type"] for node in posted.values()} == kinds
     frontend.page.wait_for_function(SHOWN)
     assert path.with_suffix(".jpg").exists()
+
+
+def test_a_node_shows_what_its_run_has_to_say_and_the_workflow_does_not_keep_it(frontend):
+    workflow = json.loads((ROOT / "workflows" / "restore_photo.json").read_text())
+    frontend.open(workflow)
+    frontend.run()
+    expect(frontend.page.get_by_text(osdface_core.load_model().notice).first).to_be_visible()
+    expect(frontend.page.get_by_text("frame 0:").first).to_be_visible()
+    saved = frontend.page.evaluate("app.graph.serialize()")
+    for node in saved["nodes"]:
+        before = next(old for old in workflow["nodes"] if old["id"] == node["id"])
+        assert node.get("widgets_values") == before.get("widgets_values")
+    again = frontend.run()["prompt"]
+    assert not any("message" in node["inputs"] for node in again.values())
 
 
 def test_a_missing_detector_is_named_on_its_node_with_where_to_get_it(frontend):

@@ -26,7 +26,7 @@ LAYOUT = """
       const shows = /^(Load|Save|Preview)(Image|Video|Any)$/.test(node.type);
       node.setSize([Math.max(size[0], 320), shows ? Math.max(size[1], 360) : size[1]]);
       node.pos = [x, y];
-      y += node.size[1] + 70;
+      y += node.size[1] + (node.type.startsWith('OSDFace') ? 140 : 70);  // a node says something after a run
       widest = Math.max(widest, node.size[0]);
     }
     x += widest + 90;
@@ -40,12 +40,29 @@ FIT = """
   const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1]));
   const right = Math.max(...boxes.map(b => b[0] + b[2])), bottom = Math.max(...boxes.map(b => b[1] + b[3]));
   const view = app.canvas.canvas.getBoundingClientRect();
-  const scale = Math.min((view.width - 140) / (right - left), (view.height - 160) / (bottom - top), 1);
+  const scale = Math.min((view.width - 140) / (right - left), (view.height - 210) / (bottom - top), 1);
+  app.canvas.show_info = false;
   app.canvas.ds.scale = scale;
-  app.canvas.ds.offset = [90 / scale - left, 90 / scale - top];
+  app.canvas.ds.offset = [90 / scale - left, 140 / scale - top];
   app.graph.setDirtyCanvas(true, true);
 }
 """
+HULL = """
+() => {
+  const margin = 32, view = app.canvas.canvas.getBoundingClientRect(), {scale, offset} = app.canvas.ds;
+  const boxes = app.graph._nodes.map(n => n.getBounding ? n.getBounding() : [...n.pos, ...n.size]);
+  const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1]));
+  const right = Math.max(...boxes.map(b => b[0] + b[2])), bottom = Math.max(...boxes.map(b => b[1] + b[3]));
+  const x = Math.max(view.left, (left + offset[0]) * scale + view.left - margin);
+  const y = Math.max(view.top, (top + offset[1]) * scale + view.top - margin);
+  return {
+    x, y,
+    width: Math.min(innerWidth, (right + offset[0]) * scale + view.left + margin) - x,
+    height: Math.min(innerHeight, (bottom + offset[1]) * scale + view.top + margin) - y,
+  };
+}
+"""
+HIDDEN = "[role=status], .p-toast, .minimap-main-container, .floating-panel { display: none !important }"
 
 
 class Frontend:
@@ -110,9 +127,11 @@ class Frontend:
         return posted.value.post_data_json
 
     def screenshot(self, path: Path, quality: int = 85) -> None:
+        """A picture of the graph, without what floats over it."""
+        self.page.add_style_tag(content=HIDDEN)
         self.page.evaluate(FIT)
         self.page.wait_for_timeout(800)
-        self.page.screenshot(path=path, type="jpeg", quality=quality)
+        self.page.screenshot(path=path, type="jpeg", quality=quality, clip=self.page.evaluate(HULL))
 
 
 @contextmanager

@@ -170,10 +170,11 @@ def routes(host: Host) -> web.Application:
 
     static = Path(comfyui_frontend_package.__file__).parent / "static"
     settings: dict[str, Any] = {"Comfy.Workflow.ShowMissingNodesWarning": True}
+    scripts = [f"/extensions/osdface/{file.name}" for file in sorted((host.pack / "web").glob("*.js"))]
     fixed = {
         "features": {},
         "users": {"storage": "server", "migrated": True},
-        "extensions": [],
+        "extensions": scripts,
         "global_subgraphs": {},
         "node_replacements": {},
         "workflow_templates": {},

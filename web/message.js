@@ -1,0 +1,46 @@
+// What a run has to say, on the node that says it: a model's notice, the summary of a restoration.
+import { app } from "../../scripts/app.js";
+
+const NAME = "message";
+
+// Of its lines, at a node's usual width; a video's many lines scroll.
+function height(text) {
+  const lines = text.split("\n").map((line) => Math.ceil(line.length / 38));
+  return Math.min(12 + 15 * lines.reduce((sum, count) => sum + count), 140);
+}
+
+function show(node, text) {
+  const there = node.widgets?.find((widget) => widget.name === NAME);
+  if (!text && there) node.removeWidget(there);
+  if (!text) return;
+  const element = there?.element ?? document.createElement("div");
+  element.textContent = text;
+  if (there) return;
+  Object.assign(element.style, {
+    boxSizing: "border-box",
+    color: "var(--input-text)",
+    fontSize: "12px",
+    overflow: "auto",
+    padding: "4px 8px",
+    whiteSpace: "pre-wrap",
+  });
+  const widget = node.addDOMWidget(NAME, "message", element, {
+    getMinHeight: () => height(element.textContent),
+    serialize: false,
+  });
+  widget.serialize = false; // of the workflow; the option is of the prompt
+  const [width, tall] = node.computeSize();
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], tall)]);
+}
+
+app.registerExtension({
+  name: "OSDFace.Message",
+  nodeCreated(node) {
+    if (!node.comfyClass?.startsWith("OSDFace")) return;
+    const others = node.onExecuted;
+    node.onExecuted = function (output) {
+      others?.apply(this, arguments);
+      show(this, output?.text?.join("\n"));
+    };
+  },
+});
