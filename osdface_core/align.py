@@ -98,17 +98,17 @@ def seen(coordinates: Tensor, length: int) -> tuple[int, int]:
 
 
 def warp(
-    image: Tensor, to_output: Tensor, size: tuple[int, int], *, padding: str = "zeros", antialias: bool = True
+    image: Tensor, to_output: Tensor, size: tuple[int, int], *, padding: str = "zeros", spacing: float = 1.0
 ) -> Tensor:
     """Warp `image` [C,H,W] by an affine matrix [2,3] (image pixels to output pixels) into `size` (height, width).
 
-    Bilinear. Where the output is coarser than the image, every output pixel averages as many samples as it covers image
-    pixels, so nothing aliases; `antialias=False` takes one sample, as facexlib and OpenCV do.
+    Bilinear. Where the output is coarser than the image, every output pixel averages samples that lie at most `spacing`
+    image pixels apart, so that nothing aliases; an infinite spacing takes one sample, as facexlib and OpenCV do.
     `padding` is what lies outside the image: "zeros", "border" or "reflection".
     """
     to_image = inverse(to_output.double())
     pixels_covered = torch.linalg.det(to_image[:, :2]).abs().sqrt().item()
-    samples = max(1, ceil(pixels_covered - 1e-6)) if antialias else 1
+    samples = max(1, ceil(pixels_covered / spacing - 1e-6))
     height, width = size
     x = (torch.arange(width * samples, dtype=torch.float64) + 0.5) / samples - 0.5
     y = (torch.arange(height * samples, dtype=torch.float64) + 0.5) / samples - 0.5

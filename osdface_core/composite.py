@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil, floor, inf
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from .serialization import Json, tensor_from_json, tensor_to_json
 
 Region = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom exclusive."""
+
+SPACING = 1.5
+"""How far apart, in crop pixels, a shrinking crop is sampled: bilinear samples still see all that lies between."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,7 @@ def paste_faces(
     regions = [region_of(matrix, crops.size, height, width) for matrix in to_background]
     reasons = ["outside the image" if is_empty(region) else "" for region in regions]
     square = square_mask(crops.size, feather).to(image)[None]
+    spacing = SPACING if antialias else inf
     for frame in range(frames):
         members = [n for n, face in enumerate(crops.faces) if face.frame == frame and not is_empty(regions[n])]
         members.sort(key=lambda n: crops.faces.faces[n].index)
@@ -107,9 +111,9 @@ def paste_faces(
             for n in group:
                 x0, y0, x1, y1 = regions[n]
                 to_region = to_background[n] - torch.tensor([[0, 0, x0], [0, 0, y0]])
-                layers = torch.cat([crops.images[n].to(image) * square, square])
-                layers = warp(layers, to_region, (y1 - y0, x1 - x0), antialias=antialias)
-                face, soft = layers[:3] / layers[3].clamp(min=1e-12), layers[3]
+                layers = torch.cat([crops.images[n].to(image), square])  # 0 at the border, and so beyond it
+                layers = warp(layers, to_region, (y1 - y0, x1 - x0), padding="border", spacing=spacing)
+                face, soft = layers[:3], layers[3]
                 if mask is not None:
                     soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft))
                     reasons[n] = "" if soft.any() else "outside the mask"
