@@ -46,7 +46,7 @@ class OSDFaceDownloadWeights(io.ComfyNode):
         entry = entry_named(weights)
         if accept_licence or find_entry(entry):
             return True
-        return f"{entry.name}: {entry.about} To download it on these terms, switch accept_licence on."
+        return f"{entry.name}: {entry.about} To download it on these terms, switch accept licence on."
 
     @classmethod
     def fingerprint_inputs(cls, weights: str, accept_licence: bool) -> object:

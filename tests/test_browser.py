@@ -60,6 +60,16 @@ def test_a_node_shows_what_its_run_has_to_say_and_the_workflow_does_not_keep_it(
     assert not any("message" in node["inputs"] for node in again.values())
 
 
+def test_the_help_of_a_node_shows_its_page_with_its_picture(frontend):
+    frontend.open(json.loads((ROOT / "workflows" / "restore_photo.json").read_text()))
+    frontend.page.evaluate("app.canvas.selectNode(app.graph._nodes.find(n => n.type == 'OSDFaceRestoreFaces'))")
+    frontend.page.get_by_test_id("info-button").click()
+    expect(frontend.page.get_by_text("If something goes wrong").first).to_be_visible()
+    frontend.page.wait_for_function(
+        "document.querySelector('img[src*=\"pictures/OSDFaceRestoreFaces\"]')?.naturalWidth > 300"
+    )
+
+
 def test_a_missing_detector_is_named_on_its_node_with_where_to_get_it(frontend):
     frontend.build(step_by_step(detector={"detector": "detection_Resnet50_Final.pth"}), [])
     frontend.press_run()

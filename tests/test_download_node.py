@@ -32,7 +32,7 @@ def prompt(accept: bool) -> dict:
 def test_without_a_yes_the_licence_is_shown_and_nothing_happens(hub, inside):
     (error,) = inside.validate(prompt(False))["get"]["errors"][:1]
     assert "Licence: none stated by the authors: all rights reserved" in error["details"]
-    assert "switch accept_licence on" in error["details"]
+    assert "switch accept licence on" in error["details"]
     assert hub.requests == []
 
 

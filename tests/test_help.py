@@ -39,6 +39,15 @@ def test_the_help_page_names_every_input_and_output(node):
     assert names_in_table(page, "Outputs") == names(text["outputs"])
 
 
+def test_the_pictures_of_the_pages_are_there_and_small():
+    """Made by tests/host/make_pictures.py."""
+    folder = ROOT / "web" / "docs"
+    pages = "".join(page.read_text("utf-8") for page in folder.glob("*.md"))
+    named = set(re.findall(r"\((pictures/.+?)\)", pages))
+    assert named == {f"pictures/{path.name}" for path in (folder / "pictures").iterdir()}
+    assert max((folder / name).stat().st_size for name in named) < 60_000
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_has_every_text(language):
     assert TEXTS[language].keys() == NODES

@@ -203,5 +203,6 @@ def test_nodes_are_found_by_what_people_call_them(host):
     for about in ours.values():
         assert about["description"]
         assert about["display_name"]
-        for group in about["input"].values():
-            assert all(options.get("tooltip") for _, options in group.values()), about["name"]
+        for group in ("required", "optional"):
+            slots = about["input"].get(group, {}).values()
+            assert all(options.get("tooltip") for _, options in slots), about["name"]

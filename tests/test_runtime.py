@@ -113,8 +113,9 @@ def test_importing_the_pack_is_light(inside):
     script = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "tests")!r})
-from pathlib import Path
 import tempfile
+from pathlib import Path
+from host.server import Host
 Host(tempfile.mkdtemp(), Path({str(ROOT)!r}))
 print({{"diffusers", "facexlib", "torchvision"}} & set(sys.modules))
 """

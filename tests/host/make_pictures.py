@@ -1,0 +1,78 @@
+"""Make the pictures of the help pages, in the real frontend:  python -m host.make_pictures SHARED_DATA
+
+A picture shows a node after a run, and beside it what it gave; a node that the run does not need stands alone.
+"""
+
+import io
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from .client import ROOT, furnish, start_standin
+from .frontend import HIDDEN, Frontend, open_frontend
+from .graphs import node, restore_faces, step_by_step
+from .record_object_info import RECORD
+
+FOLDER = ROOT / "web" / "docs" / "pictures"
+SHOW = """
+([type, shows]) => {
+  let shown = app.graph._nodes.find(n => n.type == type);
+  if (!shown) {
+    shown = LiteGraph.createNode(type);
+    app.graph.add(shown);
+  }
+  const size = shown.computeSize();
+  shown.setSize([Math.max(shown.size[0], size[0], 320), Math.max(shown.size[1], size[1])]);
+  const reached = shown.outputs.flatMap(o => (o.links ?? []).map(l => app.graph.links.get(l).target_id));
+  const beside = app.graph._nodes.filter(n => reached.includes(n.id) && shows.includes(n.type));
+  const group = [shown, ...beside];
+  for (const other of app.graph._nodes) other.pos = [20000, 20000];
+  group.forEach((n, i) => n.pos = [20 + 390 * i, 140]);
+  const right = Math.max(...group.map(n => n.pos[0] + n.size[0]));
+  const bottom = Math.max(...group.map(n => n.pos[1] + n.size[1]));
+  app.canvas.show_info = false;
+  app.canvas.links_render_mode = group.length > 1 ? 2 : -1;
+  app.canvas.ds.scale = 1;
+  app.canvas.ds.offset = [60, 20];
+  app.graph.setDirtyCanvas(true, true);
+  const view = app.canvas.canvas.getBoundingClientRect();
+  return {x: view.left + 60, y: view.top + 100, width: right + 20, height: bottom - 60};
+}
+"""
+
+
+def everything() -> dict:
+    """A graph in which most nodes run, with a preview at whatever they show."""
+    prompt = step_by_step()
+    prompt["match"] = node("OSDFaceMatchColor", restored=["set", 0], source=["crop", 0], method="wavelet", strength=1.0)
+    prompt["all"] = restore_faces()
+    for name, outputs in {"crop": [1], "restore": [1], "match": [1], "paste": [0], "all": [0]}.items():
+        for output in outputs:
+            prompt[f"{name} {output}"] = node("PreviewImage", images=[name, output])
+    for name in ("save", "report"):
+        del prompt[name]
+    return prompt
+
+
+def picture(frontend: Frontend, kind: str) -> Image.Image:
+    clip = frontend.page.evaluate(SHOW, [kind, ["PreviewImage"]])
+    frontend.page.wait_for_timeout(1200)
+    return Image.open(io.BytesIO(frontend.page.screenshot(clip=clip)))
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as base:
+        furnish(Path(base), Path(sys.argv[1]))
+        server = start_standin(Path(base))
+        with open_frontend(server, 1400, 900) as frontend:
+            prompt = everything()
+            frontend.build(prompt, [[name] for name in prompt])
+            frontend.run()
+            frontend.page.add_style_tag(content=HIDDEN)
+            for kind in json.loads(RECORD.read_text()):
+                picture(frontend, kind).save(FOLDER / f"{kind}.webp", quality=80)
+        server.stop()
