@@ -52,6 +52,17 @@ class OSDFaceRestore(io.ComfyNode):
                     advanced=True,
                     tooltip="399 is what OSDFace was trained at. Higher changes more, lower keeps more.",
                 ),
+                io.Float.Input(
+                    "latent_strength",
+                    optional=True,
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Lower it to keep more of the damaged face, mixed before it is decoded. For a plain mix "
+                    "use strength of Paste Faces.",
+                ),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),
@@ -68,6 +79,7 @@ class OSDFaceRestore(io.ComfyNode):
         sample: bool,
         seed: int,
         timestep: int,
+        latent_strength: float = 1.0,
         prompt: Prompts | None = None,
     ) -> io.NodeOutput:
         if not len(crops):
@@ -75,7 +87,7 @@ class OSDFaceRestore(io.ComfyNode):
         on_batch, faces = progress(len(crops)), min(batch_size, len(crops))
         if prompt is None:
             prompt = encode_prompts(model.vre(faces), crops, batch_size=batch_size)
-        one_step = replace(model.one_step(faces), timestep=timestep)
+        one_step = replace(model.one_step(faces), timestep=timestep, latent_strength=latent_strength)
         seed_or_mode = seed if sample else None
         restored = restore_crops(one_step, crops, prompt, batch_size=batch_size, seed=seed_or_mode, on_batch=on_batch)
         return io.NodeOutput(restored, sockets.crops_to_image(restored.images))

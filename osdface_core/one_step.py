@@ -29,6 +29,8 @@ class OneStep:
     alphas_cumprod: Tensor
     """[1000]: the noise schedule, float32 as diffusers computes it."""
     timestep: int = TIMESTEP
+    latent_strength: float = 1.0
+    """0..1: how far to go from the degraded latent to the restored one, before decoding."""
 
     def __call__(self, images: Tensor, embeds: Tensor, seed: int | None = None) -> Tensor:
         """images [N,3,H,W], 0..1, and their prompts -> restored images, 0..1, their sides cut down to multiples of 8.
@@ -41,11 +43,15 @@ class OneStep:
         return (restored.float().clamp(-1, 1) / 2 + 0.5).clamp(0, 1)
 
     def original(self, latents: Tensor, noise: Tensor) -> Tensor:
-        """x0 = (z - sqrt(1 - a) * noise) / sqrt(a), in float64 where the device has it, returned in float32."""
+        """x0 = (z - sqrt(1 - a) * noise) / sqrt(a), in float64 where the device has it, returned in float32.
+
+        With a latent strength below 1, a straight mix of z and x0.
+        """
         precise = torch.float32 if latents.device.type == "mps" else torch.float64
         alpha = float(self.alphas_cumprod[self.timestep])
-        x0 = (latents.to(precise) - (1 - alpha) ** 0.5 * noise.to(precise)) / alpha**0.5
-        return x0.float()
+        precise_latents = latents.to(precise)
+        x0 = (precise_latents - (1 - alpha) ** 0.5 * noise.to(precise)) / alpha**0.5
+        return torch.lerp(precise_latents, x0, self.latent_strength).float()
 
 
 def restore_crops(

@@ -1,6 +1,7 @@
 """The whole job without ComfyUI: the stages in their order."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,8 @@ def restore_image(
     background: Tensor | None = None,
     threshold: float = 0.8,
     strength: float = 1.0,
+    latent_strength: float = 1.0,
+    timestep: int | None = None,
     color: Method = "none",
     embedder: Embedder | None = None,
     min_identity: float = 0.0,
@@ -45,6 +48,8 @@ def restore_image(
     background: the same images at any other size, to paste into; `image` itself by default.
     threshold: the lowest detection score to accept.
     strength: 0..1, a straight mix of the photo and the restored faces.
+    latent_strength: 0..1, the same mix in the VAE's latents, before they are decoded.
+    timestep: 0..999, how degraded the faces are taken to be; None for the one the model was trained at.
     color: "wavelet" or "adain" gives the restored faces the photo's colours.
     embedder: measures how alike each face is before and after, for the report.
     min_identity: 0..1, needs the embedder; faces less alike than this are left as they were.
@@ -63,7 +68,9 @@ def restore_image(
         crops = choose(crops)
     if len(crops) and strength > 0:
         prompts = encode_prompts(model.vre, crops, batch_size=batch_size)
-        restored = restore_crops(model.one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
+        one_step = replace(model.one_step, latent_strength=latent_strength)
+        one_step = one_step if timestep is None else replace(one_step, timestep=timestep)
+        restored = restore_crops(one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
         restored = match_color(restored, crops, color)
         crops = check_identity(embedder, crops, restored, min_identity)
     return paste_faces(image if background is None else background, crops, strength=strength)

@@ -186,6 +186,8 @@ def test_weights_that_are_wrong_end_the_command_with_a_message(tmp_path, message
     ("options", "message"),
     [
         (["--strength", "2"], "between 0 and 1"),
+        (["--latent-strength", "-1"], "between 0 and 1"),
+        (["--timestep", "1000"], "between 0 and 999"),
         (["--upscale", "0.5"], "1 or more"),
         (["--batch-size", "0"], "1 or more"),
         (["--min-identity", "0.5"], "needs --embedder"),

@@ -1,5 +1,7 @@
 """The one step: its arithmetic, its noise, its batches."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import face_at
@@ -35,6 +37,15 @@ def test_it_recovers_an_image_from_its_own_noise():
     assert torch.equal(seen["images"], images * 2 - 1)
     assert (seen["timestep"], seen["seed"]) == (250, 7)
     assert seen["embeds"] is embeds
+
+
+def test_latent_strength_is_a_straight_mix_of_latents():
+    z, noise = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
+    whole = OneStep(None, None, None, torch.full((1000,), 0.4))
+    x0 = whole.original(z, noise)
+    assert torch.equal(replace(whole, latent_strength=0.0).original(z, noise), z)
+    assert torch.equal(replace(whole, latent_strength=1.0).original(z, noise), x0)
+    assert torch.allclose(replace(whole, latent_strength=0.25).original(z, noise), z + 0.25 * (x0 - z), atol=1e-6)
 
 
 def test_what_leaves_the_range_is_clamped():

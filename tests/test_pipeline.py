@@ -57,6 +57,14 @@ def test_choosing_no_face_restores_none(photo, starter):
     assert result.image is photo
 
 
+@pytest.mark.parametrize("change", [{"latent_strength": 0.5}, {"timestep": 200}])
+def test_latent_strength_and_timestep_reach_the_restoration(photo, starter, change):
+    faces = faces_in(photo, face_at(50, 60, 60))
+    assert not torch.equal(
+        restore_image(photo, starter, faces=faces, **change).image, restore_image(photo, starter, faces=faces).image
+    )
+
+
 def test_strength_0_gives_the_same_tensor_and_runs_no_network(photo, starter):
     seen = []
     hook = starter.unet.register_forward_hook(lambda *_: seen.append(1))

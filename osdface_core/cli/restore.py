@@ -82,6 +82,12 @@ def add_to(commands: Any) -> None:
         "--strength", type=float, default=1.0, help="0 keeps the photo, 1 takes the restored face whole"
     )
     restore.add_argument(
+        "--latent-strength", type=float, default=1.0, help="the same in the latents: softer transitions, less exact"
+    )
+    restore.add_argument(
+        "--timestep", type=int, help="0..999, how damaged faces are taken to be (default: 399, as OSDFace was trained)"
+    )
+    restore.add_argument(
         "--upscale", type=float, default=1.0, help="enlarge the photo by this factor, then paste faces in"
     )
     restore.add_argument("--color", choices=get_args(Method), default="none", help="give the faces the photo's colours")
@@ -157,6 +163,10 @@ def check_options(options: argparse.Namespace) -> None:
             select_faces(Faces((), 0, 1, 1), options.select)
         except ImageError as error:
             options.refuse(f"--select: {error}")
+    if not 0 <= options.latent_strength <= 1:
+        options.refuse(f"--latent-strength {options.latent_strength}: it must lie between 0 and 1")
+    if options.timestep is not None and not 0 <= options.timestep <= 999:
+        options.refuse(f"--timestep {options.timestep}: it must lie between 0 and 999")
     if not 1 <= options.upscale < float("inf"):
         options.refuse(f"--upscale {options.upscale}: it must be 1 or more")
     if options.batch_size < 1:
@@ -203,6 +213,8 @@ def restore_file(path: Path, output: Path, tools: Tools, options: argparse.Names
             choose=partial(choose, tools=tools, options=options),
             background=background,
             strength=options.strength,
+            latent_strength=options.latent_strength,
+            timestep=options.timestep,
             color=options.color,
             embedder=tools.embedder,
             min_identity=options.min_identity,
