@@ -30,6 +30,8 @@ class Composite:
     """[B,H,W], 0..1: how much of each pixel was restored."""
     report: tuple[FaceReport, ...]
     """Every face that was found, in order of frame and index."""
+    notice: str = ""
+    """What a person should look into; empty where all is well."""
 
     def summary(self) -> str:
         """One line a frame, for people."""
@@ -43,7 +45,7 @@ class Composite:
                 alike = [entry.identity for entry in entries if entry.restored and entry.identity is not None]
                 least = f", identity at least {min(alike):.2f}" if alike else ""
                 lines.append(f"frame {frame}: {restored} of {len(entries)} face(s) restored{least}{left_text(entries)}")
-        return "\n".join(lines)
+        return "\n".join([*lines, self.notice] if self.notice else lines)
 
     def report_json(self) -> Json:
         """The report alone, without pixels."""
@@ -56,12 +58,13 @@ class Composite:
             "image": tensor_to_json(self.image),
             "mask": tensor_to_json(self.mask),
             "report": [entry.to_json() for entry in self.report],
+            "notice": self.notice,
         }
 
     @classmethod
     def from_json(cls, data: Json) -> "Composite":
         report = tuple(FaceReport.from_json(entry) for entry in data["report"])
-        return cls(tensor_from_json(data["image"]), tensor_from_json(data["mask"]), report)
+        return cls(tensor_from_json(data["image"]), tensor_from_json(data["mask"]), report, data["notice"])
 
 
 def paste_faces(
@@ -94,6 +97,7 @@ def paste_faces(
     weight = image.new_zeros(frames, height, width)
     if not len(crops) or strength <= 0:
         return Composite(image, weight, report_of(crops, reasons))
+    notice = stretch_notice(crops, height, width)
 
     result = image.clone()
     to_background = background_matrices(crops, height, width)
@@ -125,7 +129,7 @@ def paste_faces(
             mixed = photo + alpha * (colour / total.clamp(min=1e-12) - photo)
             target.copy_(torch.where(alpha > 0, mixed, target))
             weight[frame, top:bottom, left:right] += alpha
-    return Composite(result, weight, report_of(crops, reasons))
+    return Composite(result, weight, report_of(crops, reasons), notice)
 
 
 def report_of(crops: FaceCrops, reasons: list[str]) -> tuple[FaceReport, ...]:
@@ -143,6 +147,17 @@ def left_text(entries: list[FaceReport]) -> str:
         if not entry.restored:
             numbers.setdefault(entry.reason, []).append(str(entry.face.index))
     return "".join(f"; face {', '.join(own)} left: {reason}" for reason, own in numbers.items())
+
+
+def stretch_notice(crops: FaceCrops, height: int, width: int) -> str:
+    """A warning where a background has other proportions than the photo, beyond what rounding its sides explains."""
+    source = crops.faces
+    if abs(width / source.width - height / source.height) <= 1.5 / min(source.width, source.height):
+        return ""
+    return (
+        f"the background ({width}x{height}) has other proportions than the photo ({source.width}x{source.height}): the "
+        "faces are stretched with it. Resize it without cropping if that is not meant."
+    )
 
 
 def background_matrices(crops: FaceCrops, height: int, width: int) -> Tensor:

@@ -8,6 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import face_at
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_align import UNPASTED, facexlib_case
 
 from osdface_core import Composite, FaceCrops, Faces, ImageError, align_faces, paste_faces
@@ -286,6 +288,41 @@ def test_the_background_may_have_another_shape():
     assert isinstance(result, Composite)
     rows, columns = (result.mask[0] > 0.5).any(1).sum(), (result.mask[0] > 0.5).any(0).sum()
     assert abs(rows / columns - 1.5) < 0.05
+    assert "other proportions than the photo (80x60)" in result.summary().splitlines()[-1]
+    rounded = paste_faces(F.interpolate(image, (91, 120), mode="bilinear"), align_faces(image, faces))
+    assert rounded.notice == ""
+
+
+places = st.tuples(st.floats(-60, 220), st.floats(-60, 180), st.floats(2, 300), st.floats(-180, 180), st.floats(0.3, 3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(places, min_size=1, max_size=4), st.floats(0, 1), st.floats(0, 0.5), st.integers(1, 3))
+def test_wherever_faces_are_a_paste_mixes_and_no_more(seen, strength, feather, scale):
+    """Every pixel lies between the photo's and the crops', is untouched where the mask is 0, whatever the order."""
+    image = torch.rand(1, 3, 120, 160, generator=torch.Generator().manual_seed(0)) * 2 - 0.5
+    faces = Faces(tuple(face_at(x, y, s, index=n, angle=a) for n, (x, y, s, a, _) in enumerate(seen)), 1, 120, 160)
+    crops = align_faces(image, faces, 64)
+    values = torch.tensor([value for *_, value in seen])[[face.index for face in crops.faces]]
+    crops = crops.with_images(values[:, None, None, None].expand(-1, 3, 64, 64).clone())
+    background = F.interpolate(image, scale_factor=scale, mode="nearest")
+    result = paste_faces(background, crops, strength=strength, feather=feather)
+    untouched = (result.mask == 0)[:, None].expand_as(background)
+    assert torch.equal(result.image[untouched], background[untouched])
+    assert 0 <= result.mask.min() <= result.mask.max() <= 1
+    low, high = (torch.stack([bound(background), bound(crops.images)]) for bound in (torch.amin, torch.amax))
+    assert low.min() - 1e-4 <= result.image.min() <= result.image.max() <= high.max() + 1e-4
+    turned = paste_faces(background, crops.take(reversed(range(len(crops)))), strength=strength, feather=feather)
+    assert torch.equal(turned.image, result.image)
+
+
+def test_a_face_at_the_edge_brings_no_grey_with_it():
+    """A photo of one colour stays one colour, wherever its faces lie."""
+    image = torch.tensor([0.9, 0.6, 0.4]).view(1, 3, 1, 1).repeat(1, 1, 100, 140)
+    faces = Faces((face_at(4, 50, 80, index=0, angle=30), face_at(136, 97, 60, index=1)), 1, 100, 140)
+    result = paste_faces(image, align_faces(image, faces, 128))
+    assert result.mask[0, 50, 0] > 0.9
+    assert (result.image - image).abs().max() < 1e-5
 
 
 def test_crops_edited_at_another_size_land_in_the_same_place():
