@@ -4,8 +4,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core.overlay import draw_numbers
+from ..osdface_core.select import select_by_limits
 from . import sockets
 from .runtime import Detector
+
+MANY = 1000
 
 
 class OSDFaceDetect(io.ComfyNode):
@@ -30,6 +33,17 @@ class OSDFaceDetect(io.ComfyNode):
                     tooltip="Connect another detector's boxes to take those faces, in their order, at any threshold. "
                     "Leave it open to detect.",
                 ),
+                *sockets.size_inputs(),
+                io.Int.Input(
+                    "max_count",
+                    optional=True,
+                    default=MANY,
+                    min=0,
+                    max=MANY,
+                    advanced=True,
+                    tooltip="At most so many faces of every image, the largest ones.",
+                ),
+                sockets.any_rotation_input(),
             ],
             outputs=[
                 sockets.Faces.Output(display_name="faces"),
@@ -40,11 +54,23 @@ class OSDFaceDetect(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: Tensor, detector: Detector, threshold: float, boxes: object = None) -> io.NodeOutput:
+    def execute(
+        cls,
+        image: Tensor,
+        detector: Detector,
+        threshold: float,
+        boxes: object = None,
+        min_size: int = 0,
+        max_size: int = sockets.NO_LIMIT,
+        max_count: int = MANY,
+        any_rotation: bool = False,
+    ) -> io.NodeOutput:
         pixels, retinaface = sockets.from_image(image), detector.use()
         if boxes is None:
-            faces = retinaface.detect(pixels, threshold=threshold)
+            faces = retinaface.detect(pixels, threshold=threshold, any_rotation=any_rotation)
         else:
-            faces = retinaface.look_inside(pixels, sockets.from_bounding_boxes(boxes, len(pixels)))
+            per_frame = sockets.from_bounding_boxes(boxes, len(pixels))
+            faces = retinaface.look_inside(pixels, per_frame, any_rotation=any_rotation)
+        faces, _ = select_by_limits(faces, min_size=min_size, max_size=max_size, max_count=max_count)
         preview = sockets.to_image(draw_numbers(pixels, faces))
         return io.NodeOutput(faces, faces.to_bounding_boxes(), len(faces), preview)

@@ -48,6 +48,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                     tooltip="Connect Load Face Embedder to have the report say how alike every face is.",
                 ),
                 sockets.min_identity_input(advanced=True, optional=True),
+                sockets.any_rotation_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -71,10 +72,11 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         background: Tensor | None = None,
         embedder: Resident | None = None,
         min_identity: float = 0.0,
+        any_rotation: bool = False,
     ) -> io.NodeOutput:
         target = image if background is None else background
         pixels, canvas = intermediate(sockets.from_image(image)), intermediate(sockets.from_image(target))
-        found = detector.use().detect(pixels, threshold=threshold)
+        found = detector.use().detect(pixels, threshold=threshold, any_rotation=any_rotation)
         kept = found if faces == ALL else select_by_rule(found, faces)[0]
         after = before = align_faces(pixels, kept, model.crop_size)
         if len(before) and strength > 0:

@@ -90,6 +90,17 @@ def size_inputs() -> list[io.Int.Input]:
     ]
 
 
+def any_rotation_input() -> io.Boolean.Input:
+    return io.Boolean.Input(
+        "any_rotation",
+        optional=True,
+        default=False,
+        advanced=True,
+        tooltip="Turn it on for photos upside down or on their side, and for people lying down. Detection then takes "
+        "four times as long.",
+    )
+
+
 def batch_size_input() -> io.Int.Input:
     return io.Int.Input(
         "batch_size",
@@ -160,7 +171,13 @@ def from_bounding_boxes(value: object, frames: int) -> list[list[Box]]:
         raise ImageError(f"These are no bounding boxes, but a {type(value).__name__}.")
     if all(isinstance(box, dict) for box in value):
         value = [value]
-    per_frame = [[corners(box) for box in boxes] for boxes in value]
+    try:
+        per_frame = [[corners(box) for box in boxes] for boxes in value]
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "x, y, width and height in pixels"
+        raise ImageError(
+            f"These are no bounding boxes ({type(error).__name__}: {error}). Expected {expected}."
+        ) from error
     if len(per_frame) == 1:
         per_frame *= frames
     if len(per_frame) != frames:
@@ -169,4 +186,5 @@ def from_bounding_boxes(value: object, frames: int) -> list[list[Box]]:
 
 
 def corners(box: dict[str, float]) -> Box:
-    return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
+    left, top, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
+    return left, top, left + width, top + height

@@ -10,11 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .align import FFHQ_TEMPLATE_512
 from .errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundError
-from .faces import Box, Face, Faces, check_image, number_in_reading_order
+from .faces import Box, Face, Faces, Point, check_image, number_in_reading_order
 from .weights.catalog import entry_of
 from .weights.files import Tensors, fill, read_tensors
 from .weights.find import find
@@ -29,6 +30,10 @@ CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
 """Median proportions of RetinaFace's boxes on photographs: a crop's side by its box's longer side, and how far below
 the crop's centre its box has its own, as a share of the crop's side."""
 
+CLOSE_UP, SAME = 0.5, 0.7
+"""A face is close up if it is longer than this share of the image's longer side. It was seen whole if a second look
+finds it again in the same place: the intersection over union of the two boxes."""
+
 OVERLAP = 0.4
 """Of two boxes that overlap by more than this (intersection over union) the lower score is dropped."""
 
@@ -40,44 +45,95 @@ class RetinaFace:
         self.network = network
         """The torch module: what to move between devices."""
 
-    def detect(self, image: Tensor, *, threshold: float = 0.8, short_side: tuple[int, int] = (640, 1280)) -> Faces:
+    def detect(
+        self,
+        image: Tensor,
+        *,
+        threshold: float = 0.8,
+        short_side: tuple[int, int] = (640, 1280),
+        any_rotation: bool = False,
+    ) -> Faces:
         """Find the faces in `image` [B,3,H,W], 0..1.
 
         threshold: the lowest score to accept, 0..1.
         short_side: detection runs on a copy whose short side lies in this range of pixels; small photos are enlarged,
             which finds faces of 16 px, and large ones reduced, which finds faces that fill them.
+        any_rotation: look for faces on their side and upside down too, in four times the time. An upside-down face may
+            be found without this, but as if it were upright.
         """
         check_image(image)
         frames, _, height, width = image.shape
+        faces: list[Face] = []
+        for frame in range(frames):
+            if any_rotation:
+                found = self.look_around(image[frame], threshold, short_side)
+            else:
+                found = self.look(image[frame], threshold, short_side)
+            faces += number_in_reading_order(replace(face, frame=frame) for face in found)
+        return Faces(tuple(faces), frames, height, width)
+
+    def look_around(self, image: Tensor, threshold: float, short_side: tuple[int, int]) -> list[Face]:
+        """The faces in an image [3,H,W] as it is and turned three times, each in the position that suits it best."""
+        height, width = image.shape[1:]
+        seen: list[tuple[bool, float, Face]] = []
+        for turns in range(4):
+            for face in self.look(torch.rot90(image, turns, (1, 2)), threshold, short_side):
+                seen.append((is_upright(face), face.score, turned_back(face, turns, height, width)))
+        kept: list[Face] = []
+        for _, _, face in sorted(seen, key=lambda entry: entry[:2], reverse=True):
+            if all(shared_area(face.box, other.box, of_smaller=True) < 0.5 for other in kept):
+                kept.append(face)
+        return kept
+
+    def look(self, image: Tensor, threshold: float, short_side: tuple[int, int]) -> list[Face]:
+        """The faces in an image [3,H,W], those included that are too close up to be seen whole.
+
+        Of a face that fills the image, RetinaFace finds nothing or only parts. So where it finds nothing, or something
+        that large, it gets a second look with a margin around the image.
+        """
+        seen = self.look_once(image, threshold, short_side)
+        side = max(image.shape[1:])
+        doubtful = [face for face in seen if face.size > CLOSE_UP * side]
+        if seen and not doubtful:
+            return seen
+        margin = side // 2
+        in_margin = self.look_once(F.pad(image, (margin,) * 4, value=0.5), threshold, short_side)
+        close = [moved(face, -margin, -margin) for face in in_margin if face.size > CLOSE_UP * side]
+        for n, face in enumerate(close):
+            same = [other for other in doubtful if shared_area(face.box, other.box) > SAME]
+            close[n] = same[0] if same else face
+        return [face for face in seen if face not in doubtful] + (close or doubtful)
+
+    def look_once(self, image: Tensor, threshold: float, short_side: tuple[int, int]) -> list[Face]:
+        """The faces that facexlib's RetinaFace finds in an image [3,H,W]."""
+        height, width = image.shape[1:]
         scale = min(max(min(height, width), short_side[0]), short_side[1]) / min(height, width)
         size = (round(width * scale), round(height * scale))
         to_source = np.array([width / size[0], height / size[1]], np.float32)
-        faces: list[Face] = []
-        for frame in range(frames):
-            found = self.detect_rows(resize(to_bgr(image[frame]), size), threshold)
-            found[:, :4] *= np.tile(to_source, 2)
-            found[:, 5:] *= np.tile(to_source, 5)
-            faces += number_in_reading_order(to_face(row, frame) for row in found)
-        return Faces(tuple(faces), frames, height, width)
+        rows = self.detect_rows(resize(to_bgr(image), size), threshold)
+        rows[:, :4] *= np.tile(to_source, 2)
+        rows[:, 5:] *= np.tile(to_source, 5)
+        return [to_face(row) for row in rows]
 
-    def look_inside(self, image: Tensor, boxes: Sequence[Sequence[Box]]) -> Faces:
+    def look_inside(self, image: Tensor, boxes: Sequence[Sequence[Box]], *, any_rotation: bool = False) -> Faces:
         """Faces for boxes that something else found: `boxes` of every frame, in reading order as given.
 
         Each box is looked into for the landmarks. Where the detector sees no face there, those of an upright face that
-        fills the box are taken, with score 0.
+        fills the box are taken, with score 0. Raises ImageError for a box that does not lie in the image.
         """
         check_image(image)
         frames, _, height, width = image.shape
         faces = []
         for frame, own in enumerate(boxes):
             for index, (left, top, right, bottom) in enumerate(own):
-                margin = 0.5 * max(right - left, bottom - top)
-                x0, y0 = max(floor(left - margin), 0), max(floor(top - margin), 0)
-                x1, y1 = min(ceil(right + margin), width), min(ceil(bottom + margin), height)
-                if x0 >= x1 or y0 >= y1 or right <= left or bottom <= top:
+                if not (max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height)):  # NaN does not, either
                     raise ImageError(f"Box {index} of frame {frame} does not lie in the image ({width}x{height}).")
+                margin = 0.5 * max(right - left, bottom - top)
+                x0, y0 = floor(max(left - margin, 0)), floor(max(top - margin, 0))
+                x1, y1 = ceil(min(right + margin, width)), ceil(min(bottom + margin, height))
                 box = (float(left), float(top), float(right), float(bottom))
-                found = self.detect(image[frame : frame + 1, :, y0:y1, x0:x1], threshold=0.3)
+                inside = image[frame : frame + 1, :, y0:y1, x0:x1]
+                found = self.detect(inside, threshold=0.3, any_rotation=any_rotation)
                 seen = [moved(face, x0, y0) for face in found]
                 best = max(seen, key=lambda face: shared_area(face.box, box), default=None)
                 if best is None or shared_area(best.box, box) == 0:
@@ -101,11 +157,31 @@ def moved(face: Face, x: float, y: float) -> Face:
     return replace(face, box=(left + x, top + y, right + x, bottom + y), landmarks=landmarks)
 
 
-def shared_area(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes."""
+def is_upright(face: Face) -> bool:
+    """Whether the mouth is below the eyes, rather than beside or above them."""
+    left_eye, right_eye, _, left_mouth, right_mouth = face.landmarks
+    across, down = (left_mouth[axis] + right_mouth[axis] - left_eye[axis] - right_eye[axis] for axis in (0, 1))
+    return down > abs(across)
+
+
+def turned_back(face: Face, turns: int, height: int, width: int) -> Face:
+    """A face of an image that was turned by so many quarters to the left, in pixels of the image [height,width]."""
+
+    def back(point: Point) -> Point:
+        x, y = point
+        return ((x, y), (width - 1 - y, x), (width - 1 - x, height - 1 - y), (y, height - 1 - x))[turns]
+
+    corners = back(face.box[:2]), back(face.box[2:])
+    (left, right), (top, bottom) = (sorted(values) for values in zip(*corners, strict=True))
+    return replace(face, box=(left, top, right, bottom), landmarks=tuple(back(point) for point in face.landmarks))
+
+
+def shared_area(a: Box, b: Box, of_smaller: bool = False) -> float:
+    """Intersection over union of two boxes, or over the smaller one."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     both = max(width, 0) * max(height, 0)
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    return both / (min(areas) if of_smaller else sum(areas) - both)
 
 
 def upright_face(box: Box) -> Face:
@@ -130,10 +206,10 @@ def resize(bgr: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(bgr, size, interpolation=method).clip(0, 255)
 
 
-def to_face(row: np.ndarray, frame: int) -> Face:
+def to_face(row: np.ndarray) -> Face:
     left, top, right, bottom, score = (float(value) for value in row[:5])
     landmarks = tuple((float(x), float(y)) for x, y in row[5:].reshape(5, 2))
-    return Face(frame, 0, (left, top, right, bottom), score, landmarks)
+    return Face(0, 0, (left, top, right, bottom), score, landmarks)
 
 
 def load_detector(weights: str | Path | None = None, *, device: str | torch.device = "cpu") -> RetinaFace:

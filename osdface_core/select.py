@@ -43,7 +43,7 @@ def select_by_rule(faces: Faces, rule: str, count: int = 1) -> tuple[Faces, Face
     if rule not in RULES:
         raise ImageError(f"There is no rule {rule!r}. Choose one of {', '.join(RULES)}.")
     kept: list[Face] = []
-    for frame in range(faces.frames):
+    for frame in {face.frame for face in faces}:
         own = [face for face in faces if face.frame == frame]
         kept += sorted(own, key=lambda face: (RULES[rule](face, faces), face.index))[:count]
     return divide(faces, kept)
@@ -76,12 +76,18 @@ def select_faces(faces: Faces, choice: str, count: int = 1) -> tuple[Faces, Face
 
 
 def select_by_limits(
-    faces: Faces, *, min_size: float = 0, max_size: float = inf, min_score: float = 0
+    faces: Faces, *, min_size: float = 0, max_size: float = inf, min_score: float = 0, max_count: int | None = None
 ) -> tuple[Faces, Faces]:
-    """The faces within limits, and the rest. Sizes are of the longer side of the box, in pixels."""
+    """The faces within limits, and the rest.
+
+    Sizes are of the longer side of the box, in pixels. max_count: the largest so many of every frame are kept.
+    """
     kept = faces.keep((face for face in faces if face.size >= min_size), f"smaller than {min_size:g} px")
     kept = kept.keep((face for face in kept if face.size <= max_size), f"larger than {max_size:g} px")
     kept = kept.keep((face for face in kept if face.score >= min_score), f"score below {min_score:g}")
+    if max_count is not None:
+        largest, _ = select_by_rule(kept, "largest", max_count)
+        kept = kept.keep(largest, f"not among the {max_count} largest")
     return kept, rest_of(faces, kept)
 
 
@@ -99,7 +105,7 @@ def select_person(
     count: how many faces of every frame to keep at most, the most alike first; 0 for all.
     """
     reasons = {n: f"likeness {v:.2f} is below {min_identity:.2f}" for n, v in enumerate(likeness) if v < min_identity}
-    for frame in range(crops.faces.frames if count else 0):
+    for frame in {face.frame for face in crops.faces} if count else ():
         own = [n for n, face in enumerate(crops.faces) if face.frame == frame and n not in reasons]
         reasons |= dict.fromkeys(sorted(own, key=lambda n: -likeness[n])[count:], "others are more alike")
     return divide_crops(crops, reasons)

@@ -6,11 +6,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import ROOT
 from facexlib.detection.retinaface import RetinaFace as FacexlibRetinaFace
 from safetensors.torch import save_file
 
-from osdface_core import Faces, ImageError, load_detector, read_photo
+from osdface_core import Face, Faces, ImageError, load_detector, read_photo
+from osdface_core.align import can_be_aligned
+from osdface_core.detect import turned_back
 from osdface_core.errors import NotACheckpointError, ShapeError, WeightsNotFoundError
 
 PHOTOS = [
@@ -101,6 +104,67 @@ def test_a_batch_gives_what_each_image_gives(shared, detector, astronaut):
     assert (faces.frames, faces.height, faces.width) == (3, 512, 512)
 
 
+CLOSE_UPS = ["portrait_wh.jpg", "old_autochrome_shaw1908.png", "astronaut.png"]
+
+
+@pytest.mark.parametrize("photo", CLOSE_UPS)
+@pytest.mark.parametrize("margin", [0.1, -0.15])
+def test_a_face_that_fills_the_image_or_more_is_found_once_and_in_its_place(shared, detector, photo, margin):
+    """RetinaFace by itself finds parts of it, or nothing."""
+    image = read_photo(shared / "images" / photo).pixels
+    whole = detector.detect(image).faces[0]
+    left, top, right, bottom = whole.box
+    x, y = int(left - margin * whole.width), int(top - margin * whole.height)
+    close = image[..., y : int(bottom + margin * whole.height), x : int(right + margin * whole.width)]
+    (face,) = detector.detect(close)
+    assert np.abs(np.array(face.landmarks) + np.array([x, y]) - np.array(whole.landmarks)).max() < 0.08 * whole.size
+
+
+def test_a_face_that_fills_the_image_does_not_hide_the_others(shared, detector):
+    """A small photo lies in front of a portrait."""
+    image = read_photo(shared / "images" / "portrait_wh.jpg").pixels
+    close = image[..., 150:650, 200:700].clone()
+    assert len(detector.detect(close)) == 1
+    close[..., :150, :150] = F.interpolate(read_photo(shared / "images" / "ai_m47_1024.jpg").pixels, (150, 150))
+    small, large = sorted(detector.detect(close), key=lambda face: face.size)
+    assert small.size < 100 < 250 < large.size
+
+
+@pytest.mark.parametrize(
+    ("photo", "turns"),
+    [("old_autochrome_shaw1908.png", 2), ("astronaut.png", 1), ("astronaut.png", 2), ("astronaut.png", 3)],
+)
+def test_turned_photos_give_the_same_faces_turned(shared, detector, photo, turns):
+    """Of the photo upside down, RetinaFace is sure of the face, but places its landmarks as if it were upright."""
+    image = read_photo(shared / "images" / photo).pixels
+    height, width = image.shape[2:]
+    turned = detector.detect(torch.rot90(image, turns, (2, 3)), any_rotation=True)
+    (upright,) = detector.detect(image)
+    back = turned_back(turned.faces[0], turns, height, width)
+    assert len(turned) == 1
+    assert np.abs(np.array(back.landmarks) - np.array(upright.landmarks)).max() < 1e-3
+    assert back.box == pytest.approx(upright.box, abs=1e-3)
+    assert can_be_aligned(turned.faces[0])
+
+
+def test_turning_back_leaves_every_pixel_where_it_was():
+    image = torch.arange(3 * 5 * 7).reshape(3, 5, 7).float()
+    for turns in range(4):
+        turned = torch.rot90(image, turns, (1, 2))
+        points = ((0.0, 0.0), (2.0, 3.0), (4.0, 1.0), (1.0, 4.0), (3.0, 2.0))
+        face = turned_back(Face(0, 0, (0.0, 1.0, 2.0, 4.0), 1, points), turns, 5, 7)
+        for (x, y), (old_x, old_y) in zip(face.landmarks, points, strict=True):
+            assert torch.equal(image[:, int(y), int(x)], turned[:, int(old_y), int(old_x)])
+        assert face.width > 0 < face.height
+
+
+def test_upright_photos_lose_nothing_when_every_rotation_is_tried(shared, detector):
+    image = read_photo(shared / "images" / "group_solvay1927.jpg").pixels
+    boxes = [np.array([face.box for face in detector.detect(image, any_rotation=on)]) for on in (False, True)]
+    assert len(boxes[1]) == len(boxes[0]) == 29
+    assert np.abs(boxes[0] - boxes[1]).max() < 10
+
+
 def test_the_threshold_decides(shared, detector):
     image = read_photo(shared / "images" / "profile_steele_175.jpg").pixels
     assert len(detector.detect(image, threshold=0.95, short_side=ANY_SIZE)) == 1
@@ -182,5 +246,14 @@ def test_a_box_without_a_visible_face_gets_an_upright_one(detector, astronaut):
     face = detector.look_inside(blank, [[true.box]]).faces[0]
     assert face.score == 0
     assert np.abs(np.array(face.landmarks) - np.array(true.landmarks)).max() < 0.15 * true.width
-    with pytest.raises(ImageError, match="Box 1 of frame 0 does not lie in the image"):
-        detector.look_inside(blank, [[true.box, (900, 900, 950, 950)]])
+    for bad in ((900, 900, 950, 950), (200, 200, 100, 300), (float("nan"), 0, 50, 50), (0, 0, 0, 0)):
+        with pytest.raises(ImageError, match="Box 1 of frame 0 does not lie in the image"):
+            detector.look_inside(blank, [[true.box, bad]])
+    assert detector.look_inside(blank, [[(-1e30, -float("inf"), 1e30, float("inf"))]]).faces[0].score == 0
+
+
+def test_boxes_of_turned_faces_are_looked_into_from_every_side(shared, detector):
+    image = read_photo(shared / "images" / "derived" / "portrait_wh_rot180.jpg").pixels
+    (true,) = detector.detect(image, any_rotation=True)
+    (face,) = detector.look_inside(image, [[true.box]], any_rotation=True)
+    assert np.abs(np.array(face.landmarks) - np.array(true.landmarks)).max() < 0.1 * true.size

@@ -162,6 +162,21 @@ def test_faces_of_a_group_can_be_chosen_by_size(host):
     assert 0 < sum(within) < 29
 
 
+@real_detection
+def test_detection_has_limits_and_finds_faces_upside_down(host):
+    outputs = host.run(step_by_step("group_solvay1927.jpg", detect={"max_count": 2}))
+    assert "2 of 29 face(s) restored" in report(outputs)["summary"]
+    assert "left: not among the 2 largest" in report(outputs)["summary"]
+    prompt = step_by_step(detect={"image": ["turned", 0], "any_rotation": True}, crop={"image": ["turned", 0]})
+    prompt["paste"]["inputs"]["image"] = ["turned", 0]
+    prompt["mirrored"] = node("ImageFlip", image=["image", 0], flip_method="x-axis: vertically")
+    prompt["turned"] = node("ImageFlip", image=["mirrored", 0], flip_method="y-axis: horizontally")
+    outputs = host.run(prompt)
+    changed = (host.picture(outputs["save"])[::-1, ::-1] != ASTRONAUT).any(2)
+    assert changed[60:170, 180:270].mean() > 0.95
+    assert not changed[300:].any()
+
+
 def test_every_frame_of_a_batch_comes_back_in_its_place(host):
     prompt = loaders() | {
         "flipped": node("ImageFlip", image=["image", 0], flip_method="y-axis: horizontally"),

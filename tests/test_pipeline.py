@@ -132,6 +132,12 @@ def test_an_upside_down_photo_is_left_alone_and_says_why(shared, starter, detect
     assert "upside down" in result.summary()
 
 
+def test_the_crops_to_restore_can_be_chosen(photo, starter):
+    faces = faces_in(photo, face_at(50, 60, 60), face_at(110, 60, 50, index=1))
+    result = restore_image(photo, starter, faces=faces, choose=lambda crops: crops.without({0: "for a reason"}))
+    assert result.summary() == "frame 0: 1 of 2 face(s) restored; face 0 left: for a reason"
+
+
 def test_without_detector_or_faces_there_is_an_error(photo, starter):
     with pytest.raises(ImageError, match="give a detector, or the faces"):
         restore_image(photo, starter)

@@ -2,13 +2,17 @@
 
 import argparse
 import logging
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ..detect import load_detector
+from ..detect import RetinaFace, load_detector
+from ..faces import Faces
 from ..images import read_photo
+from ..select import select_by_limits
 from .outputs import refuse_to_overwrite, write_json
 
 log = logging.getLogger("osdface")
@@ -26,7 +30,26 @@ def add_to(commands: Any) -> None:
 def add_detection(command: argparse.ArgumentParser) -> None:
     command.add_argument("--detector", help="RetinaFace weights, or facexlib's name for them (default: facexlib's own)")
     command.add_argument("--threshold", type=float, default=0.8, help="lowest score of a face; lower finds more")
+    command.add_argument("--any-rotation", action="store_true", help="find faces upside down and on their side, too")
+    command.add_argument("--min-size", type=float, default=0, metavar="PX", help="leave smaller faces alone")
+    command.add_argument("--max-size", type=float, default=inf, metavar="PX", help="leave larger faces alone")
+    command.add_argument("--max-count", type=count, metavar="N", help="only the N largest faces of a photo")
     command.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
+
+
+def detect_faces(pixels: Tensor, detector: RetinaFace, options: argparse.Namespace) -> Faces:
+    """The faces in an image, within the limits of the options."""
+    faces = detector.detect(pixels, threshold=options.threshold, any_rotation=options.any_rotation)
+    limits = {"min_size": options.min_size, "max_size": options.max_size, "max_count": options.max_count}
+    return select_by_limits(faces, **limits)[0]
+
+
+def count(text: str) -> int:
+    """A number of faces, for argparse: 0 or more."""
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
 
 
 def best_device() -> str:
@@ -39,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     refuse_to_overwrite([options.json], options.force)
     photo = read_photo(options.input)
     detector = load_detector(options.detector, device=options.device)
-    faces = detector.detect(photo.pixels, threshold=options.threshold)
+    faces = detect_faces(photo.pixels, detector, options)
     write_json(options.json, faces.to_json())
     log.info("%s: %d face(s) -> %s", options.input, len(faces), options.json)
     return 0

@@ -1,49 +1,28 @@
 """`osdface restore`: photos from disk to disk."""
 
 import argparse
-import json
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 from tqdm import tqdm
 
-from ..align import align_faces
 from ..color import Method
-from ..detect import RetinaFace, load_detector
-from ..embedders import Embedder, load_embedder
 from ..errors import ImageError
-from ..faces import FaceCrops, Faces
-from ..identity import likeness
 from ..images import SUFFIXES, read_photo, write_photo
 from ..model import OSDFaceModel
 from ..pipeline import restore_aligned, restore_image
-from ..select import RULES, select_blurred, select_by_rule, select_faces, select_person
 from ..serialization import Json
-from ..sharpness import SHARP, sharpness
 from ..weights import load_model
-from .detect import add_detection
+from .choice import Choice, add_choice, check_choice
 from .outputs import refuse_to_overwrite, write_json
 
 log = logging.getLogger("osdface")
 
 AUTHORS_SEED = 114
-
-
-@dataclass
-class Tools:
-    """What all photos are restored with."""
-
-    model: OSDFaceModel
-    detector: RetinaFace | None = None
-    embedder: Embedder | None = None
-    person: FaceCrops | None = None
 
 
 def add_to(commands: Any) -> None:
@@ -59,22 +38,7 @@ def add_to(commands: Any) -> None:
     restore.add_argument(
         "--base", type=Path, help="SD 2.1-base for the authors' files: diffusers folder or single file"
     )
-    add_detection(restore)
-    restore.add_argument(
-        "--faces", type=Path, help="take the faces from `osdface detect`: a file, or a folder of NAME.json"
-    )
-    restore.add_argument("--select", metavar="CHOICE", help=f"numbers like 0,2-4, or a rule: {', '.join(RULES)}")
-    restore.add_argument("--count", type=int, default=1, help="how many faces --select takes by a rule (default: 1)")
-    restore.add_argument("--person", type=Path, metavar="PHOTO", help="only the person in this photo; needs --embedder")
-    restore.add_argument("--likeness", type=float, default=0.3, help="the lowest that --person accepts (default: 0.3)")
-    restore.add_argument(
-        "--skip-sharp",
-        type=float,
-        nargs="?",
-        const=SHARP,
-        metavar="LIMIT",
-        help=f"leave faces alone that are sharp already (default: of sharpness {SHARP} or more)",
-    )
+    add_choice(restore)
     restore.add_argument("--aligned", action="store_true", help="every input is one aligned face already")
     restore.add_argument("--exact", action="store_true", help="aligned, and every step as in the authors' program")
     restore.add_argument("--seed", type=int, help="sample the latent with this seed (default: its mode, no randomness)")
@@ -91,10 +55,6 @@ def add_to(commands: Any) -> None:
         "--upscale", type=float, default=1.0, help="enlarge the photo by this factor, then paste faces in"
     )
     restore.add_argument("--color", choices=get_args(Method), default="none", help="give the faces the photo's colours")
-    restore.add_argument(
-        "--embedder",
-        help="measure how alike each face stays: ArcFace's weights, or arcface for facexlib's",
-    )
     restore.add_argument(
         "--min-identity", type=float, default=0.0, help="0..1: leave faces that turn out less alike as they were"
     )
@@ -117,21 +77,13 @@ def run(options: argparse.Namespace) -> int:
     model = load_model(options.weights, options.base, device=options.device)
     if model.notice:
         log.warning("warning: %s", model.notice)
-    tools = Tools(model)
-    if not options.aligned and (options.faces is None or options.person):
-        tools.detector = load_detector(options.detector, device=options.device)
-    if options.embedder is not None:
-        tools.embedder = load_embedder(options.embedder, device=options.device)
-    if options.person is not None and tools.detector is not None:
-        pixels = read_photo(options.person).pixels.to(options.device)
-        face, _ = select_by_rule(tools.detector.detect(pixels), "largest")
-        tools.person = align_faces(pixels, face, model.config.crop_size)
+    choice = None if options.aligned else Choice(options, model.config.crop_size)
     failed = 0
     bar = tqdm(inputs, unit="photo", disable=None)
     for path, output in zip(bar, outputs, strict=True):
         bar.set_postfix_str(path.name)
         try:
-            restore_file(path, output, tools, options)
+            restore_file(path, output, model, choice, options)
         except (ImageError, OSError) as error:
             failed += 1
             log.error("error: %s", error)
@@ -146,8 +98,6 @@ def check_options(options: argparse.Namespace) -> None:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError) as error:
         options.refuse(f"--device {options.device}: {str(error).splitlines()[0]}")
-    if not 0 <= options.threshold <= 1:
-        options.refuse(f"--threshold {options.threshold}: it must lie between 0 and 1")
     if options.seed is not None and not 0 <= options.seed < 2**63:
         options.refuse(f"--seed {options.seed}: it must be 0 or more, and below 2^63")
     if not 0 <= options.strength <= 1:
@@ -156,13 +106,7 @@ def check_options(options: argparse.Namespace) -> None:
         options.refuse(f"--min-identity {options.min_identity}: it must lie between 0 and 1")
     if options.min_identity > 0 and options.embedder is None:
         options.refuse("--min-identity needs --embedder, which measures it")
-    if options.person is not None and options.embedder is None:
-        options.refuse("--person needs --embedder, which tells people apart")
-    if options.select is not None:
-        try:
-            select_faces(Faces((), 0, 1, 1), options.select)
-        except ImageError as error:
-            options.refuse(f"--select: {error}")
+    check_choice(options)
     if not 0 <= options.latent_strength <= 1:
         options.refuse(f"--latent-strength {options.latent_strength}: it must lie between 0 and 1")
     if options.timestep is not None and not 0 <= options.timestep <= 999:
@@ -186,7 +130,9 @@ def check_options(options: argparse.Namespace) -> None:
         options.refuse(f"{', '.join(given)}: only for whole photos, leave them out with --aligned")
 
 
-def restore_file(path: Path, output: Path, tools: Tools, options: argparse.Namespace) -> None:
+def restore_file(
+    path: Path, output: Path, model: OSDFaceModel, choice: Choice | None, options: argparse.Namespace
+) -> None:
     """One photo from disk to disk. Raises ImageError."""
     if not is_image_name(output):
         raise ImageError(f"{output}: this kind of file cannot be written. Name the output, with {', '.join(SUFFIXES)}.")
@@ -196,9 +142,9 @@ def restore_file(path: Path, output: Path, tools: Tools, options: argparse.Names
     pixels = photo.pixels.to(options.device)
     report: Json = {"input": str(path), "output": str(output), "seed": options.seed}
     output.parent.mkdir(parents=True, exist_ok=True)
-    if options.aligned:
+    if choice is None:
         seed = AUTHORS_SEED if options.exact and options.seed is None else options.seed
-        restored = restore_aligned(pixels, tools.model, exact=options.exact, seed=seed)
+        restored = restore_aligned(pixels, model, exact=options.exact, seed=seed)
         write_photo(output, restored, None if options.exact else photo, truncate=options.exact)
         report |= {"seed": seed, "summary": "aligned face restored"}
         log.info("%s: aligned face restored -> %s", path, output)
@@ -208,15 +154,15 @@ def restore_file(path: Path, output: Path, tools: Tools, options: argparse.Names
             background = F.interpolate(pixels, scale_factor=options.upscale, mode="bicubic").clamp(0, 1)
         result = restore_image(
             pixels,
-            tools.model,
-            faces=find_faces(path, pixels, tools, options),
-            choose=partial(choose, tools=tools, options=options),
+            model,
+            faces=choice.faces(path, pixels),
+            choose=choice.crops,
             background=background,
             strength=options.strength,
             latent_strength=options.latent_strength,
             timestep=options.timestep,
             color=options.color,
-            embedder=tools.embedder,
+            embedder=choice.embedder,
             min_identity=options.min_identity,
             batch_size=options.batch_size,
             seed=options.seed,
@@ -226,26 +172,6 @@ def restore_file(path: Path, output: Path, tools: Tools, options: argparse.Names
         log.info("%s: %s -> %s", path, result.summary().removeprefix("frame 0: "), output)
     if options.report:
         write_json(report_path, report)
-
-
-def find_faces(path: Path, pixels: Tensor, tools: Tools, options: argparse.Namespace) -> Faces:
-    """The faces to restore in a photo. Raises ImageError."""
-    if options.faces is not None:
-        faces = read_faces(options.faces, path)
-    else:
-        assert tools.detector is not None
-        faces = tools.detector.detect(pixels, threshold=options.threshold)
-    return faces if options.select is None else select_faces(faces, options.select, options.count)[0]
-
-
-def choose(crops: FaceCrops, tools: Tools, options: argparse.Namespace) -> FaceCrops:
-    """Those of the crops that show the person who is wanted and are not sharp already."""
-    if tools.person is not None and tools.embedder is not None:
-        alike = likeness(tools.embedder, crops, tools.person)
-        crops, _ = select_person(crops, alike, options.likeness)
-    if options.skip_sharp is not None:
-        crops, _ = select_blurred(crops, sharpness(crops), options.skip_sharp)
-    return crops
 
 
 def find_inputs(paths: Iterable[Path]) -> list[Path]:
@@ -267,12 +193,3 @@ def is_image_name(path: Path) -> bool:
 
 def output_path(path: Path, output: Path) -> Path:
     return output if is_image_name(output) and not output.is_dir() else output / path.name
-
-
-def read_faces(source: Path, photo: Path) -> Faces:
-    """The faces that `osdface detect` wrote for `photo`."""
-    path = source / f"{photo.stem}.json" if source.is_dir() else source
-    try:
-        return Faces.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{path}: the faces cannot be read ({error}). Write them with `osdface detect`.") from error

@@ -1,0 +1,97 @@
+"""Which faces to restore: the options, and what they do."""
+
+import argparse
+import json
+from pathlib import Path
+
+from torch import Tensor
+
+from ..align import align_faces
+from ..detect import load_detector
+from ..embedders import load_embedder
+from ..errors import ImageError
+from ..faces import FaceCrops, Faces
+from ..identity import likeness
+from ..images import read_photo
+from ..select import RULES, select_blurred, select_by_rule, select_faces, select_person
+from ..sharpness import SHARP, sharpness
+from .detect import add_detection, count, detect_faces
+
+
+def add_choice(command: argparse.ArgumentParser) -> None:
+    add_detection(command)
+    command.add_argument(
+        "--faces", type=Path, help="take the faces from `osdface detect`: a file, or a folder of NAME.json"
+    )
+    command.add_argument("--select", metavar="CHOICE", help=f"numbers like 0,2-4, or a rule: {', '.join(RULES)}")
+    command.add_argument("--count", type=count, default=1, help="how many faces --select takes by a rule (default: 1)")
+    command.add_argument("--person", type=Path, metavar="PHOTO", help="only the person in this photo; needs --embedder")
+    command.add_argument("--likeness", type=float, default=0.3, help="the lowest that --person accepts (default: 0.3)")
+    command.add_argument(
+        "--skip-sharp",
+        type=float,
+        nargs="?",
+        const=SHARP,
+        metavar="LIMIT",
+        help=f"leave faces alone that are sharp already (default: of sharpness {SHARP} or more)",
+    )
+    command.add_argument("--embedder", help="what tells people apart: ArcFace's weights, or arcface for facexlib's own")
+
+
+def check_choice(options: argparse.Namespace) -> None:
+    """End the command as wrong usage where options make no sense."""
+    if not 0 <= options.threshold <= 1:
+        options.refuse(f"--threshold {options.threshold}: it must lie between 0 and 1")
+    if options.person is not None and options.embedder is None:
+        options.refuse("--person needs --embedder, which tells people apart")
+    if options.select is not None:
+        try:
+            select_faces(Faces((), 0, 1, 1), options.select)
+        except ImageError as error:
+            options.refuse(f"--select: {error}")
+
+
+class Choice:
+    """The faces that the options choose, with the networks that takes."""
+
+    def __init__(self, options: argparse.Namespace, crop_size: int):
+        """Raises an OSDFaceError where weights or the person's face are missing."""
+        self.options = options
+        self.detector = self.embedder = self.person = None
+        if options.faces is None or options.person is not None:
+            self.detector = load_detector(options.detector, device=options.device)
+        if options.embedder is not None:
+            self.embedder = load_embedder(options.embedder, device=options.device)
+        if options.person is not None and self.detector is not None:
+            pixels = read_photo(options.person).pixels.to(options.device)
+            face, _ = select_by_rule(self.detector.detect(pixels), "largest")
+            self.person = align_faces(pixels, face, crop_size)
+            if not len(self.person):
+                raise ImageError(f"{options.person}: there is no face in it. Take a photo of the person's face.")
+
+    def faces(self, path: Path, pixels: Tensor) -> Faces:
+        """The faces to restore in the photo from `path`. Raises ImageError."""
+        options = self.options
+        if options.faces is None and self.detector is not None:
+            faces = detect_faces(pixels, self.detector, options)
+        else:
+            faces = read_faces(options.faces, path)
+        return faces if options.select is None else select_faces(faces, options.select, options.count)[0]
+
+    def crops(self, crops: FaceCrops) -> FaceCrops:
+        """Those crops that show the person who is wanted, and are not sharp already."""
+        if self.person is not None and self.embedder is not None:
+            alike = likeness(self.embedder, crops, self.person)
+            crops, _ = select_person(crops, alike, self.options.likeness)
+        if self.options.skip_sharp is not None:
+            crops, _ = select_blurred(crops, sharpness(crops), self.options.skip_sharp)
+        return crops
+
+
+def read_faces(source: Path, photo: Path) -> Faces:
+    """The faces that `osdface detect` wrote for `photo`."""
+    path = source / f"{photo.stem}.json" if source.is_dir() else source
+    try:
+        return Faces.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: the faces cannot be read ({error}). Write them with `osdface detect`.") from error
