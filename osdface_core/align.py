@@ -1,6 +1,6 @@
 """Alignment: five landmarks to the FFHQ template, and the anti-aliased warp between photo and crop."""
 
-from math import ceil
+from math import ceil, inf
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ FFHQ_TEMPLATE_512 = np.array(
 )
 """Where the five landmarks of an FFHQ face lie in a 512x512 crop (facexlib's figures, and so every peer's)."""
 
+OUTSIDE = "outside the image"
 CANNOT_ALIGN = "its landmarks do not fit a face (is the photo upside down?)"
 
 
@@ -48,12 +49,24 @@ def similarity_to_crop(face: Face, size: int) -> Tensor:
 
 
 def can_be_aligned(face: Face) -> bool:
-    """Whether the landmarks span a face of about the box's size. Those of an upside-down face often collapse."""
+    """Whether the landmarks span a face of about the box's size and place. An upside-down face's often collapse."""
+    left, top, right, bottom = face.box
+    landmarks = np.array(face.landmarks, np.float64)
+    away = abs(landmarks.mean(0) - [(left + right) / 2, (top + bottom) / 2])
+    if not 1 <= face.size < inf or not (away < face.size).all():  # NaN is not either
+        return False
     try:
         scale = torch.linalg.det(similarity_to_crop(face, 512)[:, :2]).sqrt().item()
     except ImageError:
         return False
-    return 0.7 < 512 / scale / max(face.width, face.height, 1e-9) < 3.5
+    return 0.7 < 512 / scale / face.size < 3.5
+
+
+def lies_in(face: Face, faces: Faces) -> bool:
+    """Whether there is some of the face in its image, and not next to nothing."""
+    left, top, right, bottom = face.box
+    inside = left < faces.width and top < faces.height and right > 0 and bottom > 0
+    return inside and face.size < 8 * max(faces.width, faces.height)
 
 
 def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
@@ -70,6 +83,7 @@ def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
             f"is {frames} of {width}x{height}. Detect the faces again on this image."
         )
     faces = faces.keep((face for face in faces if can_be_aligned(face)), CANNOT_ALIGN)
+    faces = faces.keep((face for face in faces if lies_in(face, faces)), OUTSIDE)
     if not len(faces):
         return FaceCrops(image.new_empty(0, 3, size, size), faces, torch.empty(0, 2, 3, dtype=torch.float64))
     to_crop = torch.stack([similarity_to_crop(face, size) for face in faces])

@@ -6,6 +6,8 @@ top-left pixel.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -60,14 +62,18 @@ class Face:
         try:
             left, top, right, bottom = (float(value) for value in data["box"])
             landmarks = tuple((float(x), float(y)) for x, y in data["landmarks"])
-            face = cls(int(data["frame"]), int(data["index"]), (left, top, right, bottom), data["score"], landmarks)
-        except (KeyError, TypeError, ValueError) as error:
+            face = cls(
+                int(data["frame"]), int(data["index"]), (left, top, right, bottom), float(data["score"]), landmarks
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ImageError(
                 f"This is not a face: {data!r} ({error}). Expected frame, index, box [4], score and landmarks [5][2], "
                 "as `osdface detect --json` writes them."
             ) from error
         if len(face.landmarks) != 5:
             raise ImageError(f"Face {face.index} has {len(face.landmarks)} landmarks; five are needed.")
+        if not all(isfinite(value) for value in (*face.box, face.score, *chain(*face.landmarks))):
+            raise ImageError(f"Face {face.index} of frame {face.frame} has values that are no numbers: {data!r}.")
         return face
 
 
@@ -89,7 +95,8 @@ class FaceReport:
 
     @classmethod
     def from_json(cls, data: Json) -> "FaceReport":
-        return cls(Face.from_json(data), data["restored"], data["reason"], data.get("identity"))
+        face, identity = Face.from_json(data), data.get("identity")
+        return cls(face, bool(data["restored"]), str(data["reason"]), None if identity is None else float(identity))
 
 
 @dataclass(frozen=True)
@@ -141,12 +148,14 @@ class Faces:
             faces = tuple(Face.from_json(face) for face in data["faces"])
             left_out = tuple(FaceReport.from_json(entry) for entry in data.get("left_out", ()))
             batch = cls(faces, int(data["frames"]), int(data["height"]), int(data["width"]), left_out)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ImageError(
                 f"These are not the faces of an image ({type(error).__name__}: {error}). Expected frames, height, "
                 "width and faces, as `osdface detect --json` writes them."
             ) from error
-        for face in batch:
+        if min(batch.frames, batch.height, batch.width) < 1:
+            raise ImageError(f"There are no {batch.frames} image(s) of {batch.width}x{batch.height}.")
+        for face in (*batch, *(entry.face for entry in batch.left_out)):
             if not 0 <= face.frame < batch.frames:
                 raise ImageError(f"Face {face.index} is in frame {face.frame}, but there are {batch.frames} frame(s).")
         return batch

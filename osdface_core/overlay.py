@@ -8,6 +8,8 @@ from torch import Tensor
 from .faces import Faces, check_image
 
 INK, EDGE = 2, 1
+FAR = 16384
+"""Pixels from the corner that nothing is drawn beyond."""
 COLOURS = torch.tensor([[0.0, 0.0, 0.0], [0.1, 1.0, 0.2]])
 """Of the edge around a number, and of the ink."""
 
@@ -27,12 +29,13 @@ def ink(faces: Faces) -> np.ndarray:
     """Where there is ink, edge or nothing on a frame: [H,W] uint8."""
     layer = np.zeros((faces.height, faces.width), np.uint8)
     for face in faces:
-        thickness = max(1, round(face.width / 25))
-        left, top, right, bottom = (round(value) for value in face.box)
+        thickness = round(min(max(1, face.width / 25), FAR / 25))
+        left, top, right, bottom = (round(min(max(value, -FAR), FAR)) for value in face.box)
         cv2.rectangle(layer, (left, top), (right, bottom), INK, thickness)
         for x, y in face.landmarks:
-            cv2.circle(layer, (round(x), round(y)), thickness // 2, INK, -1)
-        size = max(0.5, face.width / 40)
+            if -FAR < x < FAR and -FAR < y < FAR:
+                cv2.circle(layer, (round(x), round(y)), thickness // 2, INK, -1)
+        size = min(max(0.5, face.width / 40), FAR / 40)
         (_, height), _ = cv2.getTextSize(str(face.index), cv2.FONT_HERSHEY_SIMPLEX, size, thickness + 1)
         foot = (left, max(top - 2 * thickness, height + thickness))
         for value, width in ((EDGE, 3 * thickness + 4), (INK, thickness + 1)):

@@ -120,7 +120,7 @@ def restored(image, faces, size=64):
     """Crops as a restorer might return them: other pixels at the same places."""
     crops = align_faces(image, faces, size)
     generator = torch.Generator().manual_seed(1)
-    return FaceCrops(torch.rand(crops.images.shape, generator=generator), faces, crops.to_crop)
+    return FaceCrops(torch.rand(crops.images.shape, generator=generator), crops.faces, crops.to_crop)
 
 
 def test_pixels_the_mask_does_not_reach_are_bit_identical():

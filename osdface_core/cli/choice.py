@@ -93,5 +93,5 @@ def read_faces(source: Path, photo: Path) -> Faces:
     path = source / f"{photo.stem}.json" if source.is_dir() else source
     try:
         return Faces.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ImageError(f"{path}: the faces cannot be read ({error}). Write them with `osdface detect`.") from error
