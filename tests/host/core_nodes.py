@@ -13,7 +13,7 @@ from .fakes import FolderPaths, Schema, custom
 
 Images, Masks, Text, Number = custom("IMAGE"), custom("MASK"), custom("STRING"), custom("FLOAT")
 Video, Audio, Whole, Choice = custom("VIDEO"), custom("AUDIO"), custom("INT"), custom("COMBO")
-Dynamic = custom("COMFY_DYNAMICCOMBO_V3")
+Boxes, Dynamic = custom("BOUNDING_BOX"), custom("COMFY_DYNAMICCOMBO_V3")
 
 
 FLIPS = ["x-axis: vertically", "y-axis: horizontally"]
@@ -210,6 +210,21 @@ def make(folders: FolderPaths) -> dict[str, tuple[Schema, Any]]:
                 category="image",
             ),
             lambda image1, image2: (torch.cat([image1, image2]),),
+        ),
+        "PrimitiveBoundingBox": (
+            Schema(
+                "PrimitiveBoundingBox",
+                [
+                    Whole.Input("x", default=0, min=0, max=16384),
+                    Whole.Input("y", default=0, min=0, max=16384),
+                    Whole.Input("width", default=512, min=1, max=16384),
+                    Whole.Input("height", default=512, min=1, max=16384),
+                ],
+                [Boxes.Output()],
+                display_name="Bounding Box",
+                category="utilities/primitive",
+            ),
+            lambda **box: (box,),
         ),
         "ImageFlip": (
             Schema(

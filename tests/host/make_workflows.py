@@ -17,7 +17,7 @@ from parity import recipe
 
 from .client import ROOT, Server, furnish, start_comfyui, start_standin
 from .frontend import open_frontend
-from .graphs import all_in_one, loaders, native_route, node, restore_faces, step_by_step, video
+from .graphs import FACE, all_in_one, loaders, native_route, node, restore_faces, step_by_step, video
 from .native_files import write_native_files
 
 LOADERS = ["image", "model", "detector"]
@@ -44,6 +44,15 @@ def choose_face() -> dict[str, Any]:
     return prompt
 
 
+def other_detector() -> dict[str, Any]:
+    prompt = choose_face()
+    del prompt["select"]
+    prompt["boxes"] = node("PrimitiveBoundingBox", **FACE)
+    prompt["detect"]["inputs"]["boxes"] = ["boxes", 0]
+    prompt["crop"]["inputs"]["faces"] = ["detect", 0]
+    return prompt
+
+
 def without_report(prompt: dict[str, Any]) -> dict[str, Any]:
     return {name: node for name, node in prompt.items() if name != "report"}
 
@@ -53,6 +62,10 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], list[list[str]]]] = {
     "choose_face": (
         choose_face(),
         [LOADERS, ["detect", "numbers"], ["select", "crop"], ["restore"], ["paste"], ["save"]],
+    ),
+    "other_detector": (
+        other_detector(),
+        [LOADERS, ["boxes", "detect", "numbers"], ["crop", "restore"], ["paste"], ["save"]],
     ),
     "upscaled_background": (
         upscaled_background(),
