@@ -10,6 +10,8 @@ from parity.single_file import TINY, as_single_file
 from safetensors.torch import load_file, save_file
 
 from osdface_core.weights import load_authors_files, load_model
+from osdface_core.weights.authors import LORA_FILE, PROMPT_FILE, VRE_FILE, load_authors_vre, write_authors_files
+from osdface_core.weights.files import read_tensors
 from osdface_core.weights.lora import merge_lora
 
 
@@ -93,3 +95,15 @@ def test_a_base_in_half_precision_loads(files):
     assert model.unet.dtype == torch.float32
     stored = load_authors_files(files / "ckpt", files / "sd21base")
     assert {parameter.dtype for parameter in stored.unet.parameters()} == {torch.float16}
+
+
+def test_written_files_are_the_authors_own_again(files, tmp_path):
+    originals = {path.name: read_tensors(path)[0] for path in (files / "ckpt").iterdir()}
+    folder = tmp_path / "written"
+    folder.mkdir()
+    write_authors_files(folder, load_authors_vre(files / "ckpt"), originals[LORA_FILE])
+    for name in (VRE_FILE, PROMPT_FILE, LORA_FILE):
+        written = read_tensors(folder / name)[0]
+        assert written.keys() <= originals[name].keys()
+        assert all(torch.equal(tensor, originals[name][key]) for key, tensor in written.items())
+    assert same_weights(load(files), load_authors_files(folder, files / "sd21base"))

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from ..errors import KeysError, ShapeError, WeightsNotFoundError
 from ..model import ModelConfig, OSDFaceModel
 from ..vre import VRE, VREConfig
+from ..whole_file import whole_file
 from .catalog import entry_named
 from .files import Tensors, fill, read_tensors
 from .lora import merge_lora
@@ -23,22 +25,24 @@ UNUSED_PREFIXES = ("decoder", "post_quant_conv")
 """Parts of the low-quality autoencoder that inference does without."""
 
 RENAMES = (
-    (r"^encoder\.down\.(\d+)\.block\.(\d+)", r"encoder.encoder.down_blocks.\1.resnets.\2"),
-    (r"^encoder\.down\.(\d+)\.attn\.(\d+)", r"encoder.encoder.down_blocks.\1.attentions.\2"),
-    (r"^encoder\.down\.(\d+)\.downsample", r"encoder.encoder.down_blocks.\1.downsamplers.0"),
-    (r"^encoder\.mid\.block_1", "encoder.encoder.mid_block.resnets.0"),
-    (r"^encoder\.mid\.block_2", "encoder.encoder.mid_block.resnets.1"),
-    (r"^encoder\.mid\.attn_1", "encoder.encoder.mid_block.attentions.0"),
-    (r"^encoder\.norm_out", "encoder.encoder.conv_norm_out"),
-    (r"^encoder\.conv_", "encoder.encoder.conv_"),
-    (r"^quant_conv", "encoder.quant_conv"),
-    (r"^quantize\.embedding\.weight$", "quantizer.embedding"),
-    (r"\.nin_shortcut\.", ".conv_shortcut."),
-    (r"(attentions\.\d+)\.norm1\.", r"\1.group_norm."),
-    (r"(attentions\.\d+)\.([qkv])\.", r"\1.to_\2."),
-    (r"(attentions\.\d+)\.proj_out\.", r"\1.to_out.0."),
+    ("^encoder.conv_", "^encoder.encoder.conv_"),
+    ("^encoder.norm_out", "^encoder.encoder.conv_norm_out"),
+    ("^encoder.down.#.block.#", "^encoder.encoder.down_blocks.#.resnets.#"),
+    ("^encoder.down.#.attn.#", "^encoder.encoder.down_blocks.#.attentions.#"),
+    ("^encoder.down.#.downsample", "^encoder.encoder.down_blocks.#.downsamplers.0"),
+    ("^encoder.mid.block_1", "^encoder.encoder.mid_block.resnets.0"),
+    ("^encoder.mid.block_2", "^encoder.encoder.mid_block.resnets.1"),
+    ("^encoder.mid.attn_1", "^encoder.encoder.mid_block.attentions.0"),
+    ("^quant_conv", "^encoder.quant_conv"),
+    ("^quantize.embedding.weight", "^quantizer.embedding"),
+    (".nin_shortcut.", ".conv_shortcut."),
+    ("attentions.#.norm1.", "attentions.#.group_norm."),
+    ("attentions.#.q.", "attentions.#.to_q."),
+    ("attentions.#.k.", "attentions.#.to_k."),
+    ("attentions.#.v.", "attentions.#.to_v."),
+    ("attentions.#.proj_out.", "attentions.#.to_out.0."),
 )
-"""The VQGAN family's names for the encoder, and ours (diffusers')."""
+"""The VQGAN family's names for the encoder, and ours (diffusers'). # stands for a number, ^ for the start."""
 
 UNUSED_NORM = re.compile(r"attn(_1|\.\d+)\.norm2\.")
 """In the checkpoint, but no part of the computation."""
@@ -100,8 +104,8 @@ def read_vre(path: Path) -> Tensors:
     for key, tensor in own.items():
         if key.startswith(UNUSED_PREFIXES) or UNUSED_NORM.search(key):
             continue
-        for pattern, ours in RENAMES:
-            key = re.sub(pattern, ours, key)
+        for theirs, ours in RENAMES:
+            key = rename(key, theirs, ours)
         is_attention = ".attentions." in key and tensor.ndim == 4
         tensors[key] = tensor[:, :, 0, 0] if is_attention else tensor
     return tensors
@@ -122,6 +126,35 @@ def sizes_of(tensors: Tensors, config: VREConfig, path: Path) -> VREConfig:
 def read_prompt_mlp(path: Path) -> Tensors:
     """The prompt MLP; its convolutions of kernel 1 become linear layers."""
     return {key: tensor[..., 0] if tensor.ndim == 3 else tensor for key, tensor in read_tensors(path)[0].items()}
+
+
+def rename(key: str, old: str, new: str) -> str:
+    """`key` with the part that `old` describes as `new` has it."""
+    numbers = iter(range(1, 9))
+    replacement = re.sub("#", lambda _: f"\\g<{next(numbers)}>", new.removeprefix("^"))
+    return re.sub(old.replace(".", r"\.").replace("#", r"(\d+)"), replacement, key)
+
+
+def write_authors_files(folder: str | Path, vre: VRE, lora: Tensors) -> None:
+    """Write an embedder with its prompt MLP, and a LoRA (keys `unet.<module>.lora_A.weight`), as the authors' three
+    files: their program loads them beside the base that the LoRA changes. Raises OSError; nothing half written stays.
+    """
+    own = {}
+    for key, tensor in (
+        vre.encoder.state_dict(prefix="encoder.") | vre.quantizer.state_dict(prefix="quantizer.")
+    ).items():
+        for theirs, ours in reversed(RENAMES):
+            key = rename(key, ours, theirs)
+        is_attention = re.search(r"attn(_1|\.\d+)\.(q|k|v|proj_out)\.weight$", key)
+        own[VRE_PREFIX + key] = tensor[:, :, None, None] if is_attention else tensor
+    mlp = {} if vre.projector is None else vre.projector.state_dict()
+    mlp = {key: tensor[..., None] if tensor.ndim == 2 else tensor for key, tensor in mlp.items()}
+    with whole_file(Path(folder) / VRE_FILE) as path:
+        torch.save({"state_dict": own}, path)
+    with whole_file(Path(folder) / PROMPT_FILE) as path:
+        torch.save(mlp, path)
+    with whole_file(Path(folder) / LORA_FILE) as path:
+        save_file(lora, path)
 
 
 def part(tensors: Tensors, prefix: str) -> Tensors:

@@ -11,6 +11,10 @@ RANK = 16
 ALPHA = 16.0
 """OSDFace's LoRA has rank 16 and alpha 16, so its scale is 1."""
 
+TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"]
+TARGETS += ["conv1", "conv2", "conv_shortcut", "proj_in", "proj_out"]
+"""The layers that it changes, by the ends of their names."""
+
 NAMINGS = ((".lora_A.weight", ".lora_B.weight"), (".lora.down.weight", ".lora.up.weight"))
 """How the two factors of a module are called: by peft, and by older diffusers."""
 
