@@ -28,7 +28,7 @@ $(VENV)/ready: pyproject.toml scripts/setup.sh scripts/torchvision_cpu.py
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready
-	scripts/setup.sh $(VENV) dev
+	scripts/setup.sh $(VENV) dev,train
 	@touch $@
 
 clean:

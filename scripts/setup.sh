@@ -1,5 +1,5 @@
 #!/bin/sh
-# Create the environment that `make demo` and `make test` use:  scripts/setup.sh VENV [dev]
+# Create the environment that `make demo` and `make test` use:  scripts/setup.sh VENV [EXTRA,EXTRA…]
 #
 # PYTHON       interpreter to create it with, 3.10 or newer
 # TORCH        what pip installs for PyTorch. For a GPU, name the index that PyTorch's own install page gives for it:
@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 venv=$1
-extra=${2:-}
+extras=${2:-}
 torch=${TORCH:-torch==2.13.0}
 torchvision=${TORCHVISION:-torchvision==0.28.0}
 
@@ -31,14 +31,15 @@ say "installing facexlib and $torchvision without their dependencies"
 pip_install --no-deps facexlib $torchvision
 
 say "installing the other dependencies of pyproject.toml"
-"$venv/bin/python" - "$extra" > "$venv/requirements.txt" <<'PYTHON'
+"$venv/bin/python" - "$extras" > "$venv/requirements.txt" <<'PYTHON'
 import sys
 import tomllib
 
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 elsewhere = ("torch", "facexlib", "comfyui-frontend-package")
 needed = [name for name in project["dependencies"] if not name.startswith(elsewhere)]
-needed += project["optional-dependencies"].get(sys.argv[1], [])
+for extra in filter(None, sys.argv[1].split(",")):
+    needed += project["optional-dependencies"][extra]
 sys.stdout.write("\n".join([*needed, "opencv-python-headless"]) + "\n")
 PYTHON
 pip_install -r "$venv/requirements.txt"

@@ -110,6 +110,18 @@ def astronaut() -> osdface_core.Photo:
 
 
 @pytest.fixture(scope="session")
+def face_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six 64 px portraits to train on: the astronaut, seen and lit differently."""
+    folder = tmp_path_factory.mktemp("faces")
+    portrait = osdface_core.read_photo(ROOT / "examples" / "astronaut.png").pixels[:, :, 30:222, 128:320]
+    for number in range(6):
+        view = portrait[:, :, 8 * number :, : 192 - 8 * number] ** (0.7 + 0.15 * number)
+        view = torch.nn.functional.interpolate(view.roll(number, 1), (64, 64), mode="area")
+        osdface_core.write_photo(folder / f"face_{number}.png", view)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny(tiny_weights: Path) -> OSDFaceModel:
     """A small model of OSDFace's own structure, with pseudo-random weights that react to their input."""
     return osdface_core.load_model(tiny_weights / "ckpt", tiny_weights / "sd21base")

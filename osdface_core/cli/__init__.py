@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import OSDFaceError
-from . import detect, restore, weights
+from . import detect, evaluate, restore, train, weights
 
 log = logging.getLogger("osdface")
 
-COMMANDS = (restore, detect, weights)
+COMMANDS = (restore, detect, weights, train, evaluate)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,11 +7,11 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from ..errors import WeightsError
 from ..weights import convert
+from ..weights.bundle import DTYPES
 from ..weights.catalog import CATALOG, entry_named
 from ..weights.download import download
 from ..weights.find import find, locate, models_folder
@@ -20,7 +20,6 @@ from .outputs import refuse_to_overwrite
 
 log = logging.getLogger("osdface")
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 MARGIN: Any = {
     "initial_indent": "    ",
     "subsequent_indent": "    ",

@@ -17,6 +17,9 @@ from .files import fill, read_tensors, sha256
 FORMAT = "1"
 """Raised when a bundle changes in a way that older versions cannot read."""
 
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""The precisions in which UNet and VAE can be stored."""
+
 LICENCES = (
     "OSDFace's own weights: their authors state no licence, so all rights are reserved; do not pass them on. "
     "SD 2.1-base: CreativeML Open RAIL++-M, with restrictions on use. "

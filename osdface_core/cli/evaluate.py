@@ -1,0 +1,62 @@
+"""`osdface eval`: what a model makes of photographs degraded on purpose, in figures and in a picture."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from ..detect import load_detector
+from ..embedders import load_embedder
+from ..weights import load_model
+from .detect import best_device
+from .outputs import refuse_to_overwrite
+
+log = logging.getLogger("osdface")
+
+
+def add_to(commands: Any) -> None:
+    command = commands.add_parser("eval", help="measure a model on degraded photos")
+    command.set_defaults(run=run_eval)
+    command.add_argument("photos", type=Path, metavar="FOLDER", help="good photos of aligned faces")
+    command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="for table and pictures")
+    command.add_argument("--weights", type=Path, help="a bundle, or the authors' files (default: starter)")
+    command.add_argument("--base", type=Path, help="SD 2.1-base for the authors' files")
+    command.add_argument("--embedder", type=Path, help="face embedder's weights, for identity")
+    command.add_argument("--detector", help="RetinaFace weights, for landmarks")
+    command.add_argument(
+        "--perceptual", default="random", help="random, detector:FILE, pyiqa:NAME; several with commas"
+    )
+    command.add_argument("--steps", type=int, default=1, help="compare with so many DDIM steps of the same model")
+    command.add_argument("--count", type=int, help="only the first so many photos")
+    command.add_argument("--seed", type=int, default=0, help="of the degradation")
+    command.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
+    command.add_argument("--force", action="store_true", help="overwrite a table that exists")
+
+
+def run_eval(options: argparse.Namespace) -> int:
+    from .. import metrics
+    from ..training.data import DataConfig, find_photos
+    from ..training.degradation import STRENGTHS
+
+    table = options.output / "table.md"
+    refuse_to_overwrite([table], options.force)
+    photos = find_photos(DataConfig((str(options.photos),)))[: options.count]
+    model = load_model(options.weights, options.base, device=options.device)
+    methods = {"denoised": metrics.denoised, "restored": metrics.restorer(model)}
+    if options.steps > 1:
+        methods[f"{options.steps} steps"] = metrics.restorer(model, steps=options.steps)
+    measures = metrics.measures(
+        embedder=load_embedder(options.embedder) if options.embedder else None,
+        detector=load_detector(options.detector) if options.detector else None,
+        perceptual=options.perceptual,
+    )
+    result = metrics.evaluate(photos, model.config.crop_size, STRENGTHS, methods, measures, seed=options.seed)
+    options.output.mkdir(parents=True, exist_ok=True)
+    table.write_text(result.markdown(), encoding="utf-8")
+    (options.output / "table.json").write_text(json.dumps(result.rows, indent=1) + "\n", encoding="utf-8")
+    for strength in STRENGTHS:
+        result.write_grid(options.output / f"{strength}.png", strength)
+    log.info("%s", result.markdown())
+    log.info("%d photo(s) -> %s", len(photos), options.output)
+    return 0

@@ -1,0 +1,53 @@
+"""The model that a restorer is trained in, put together from finished stages and files."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..model import ModelConfig, OSDFaceModel
+from ..weights import load_model
+from ..weights.files import Tensors, fill, read_tensors
+from ..weights.sd21 import read_base
+from .vre_stage import load_autoencoder
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the parts come from. What is not named is new."""
+
+    model: str | None = None
+    """A whole model: a bundle, or the folder with the authors' files (which needs `base`). Leaves out all below."""
+    base: str | None = None
+    """SD 2.1-base, for its UNet and VAE."""
+    vae: str | None = None
+    """Folder of a finished autoencoder stage, for its VAE."""
+    vre: str | None = None
+    """Folder of a finished vre stage, for its encoder and dictionary."""
+
+
+def assemble(config: ModelConfig, parts: Parts) -> OSDFaceModel:
+    """A model of the given sizes, or of those of the files it is made from. Raises a WeightsError."""
+    if parts.model is not None:
+        return load_model(parts.model, parts.base)
+    files: dict[str, tuple[Tensors, Any]] = {}
+    if parts.base is not None:
+        config, unet, vae = read_base(parts.base, config)
+        files |= {"unet": (unet, parts.base), "vae": (vae, parts.base)}
+    if parts.vae is not None:
+        folder = Path(parts.vae) / "vae"
+        path = folder / "diffusion_pytorch_model.safetensors"
+        config = replace(config, vae=json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        files["vae"] = read_tensors(path)[0], path
+    model = OSDFaceModel(config)
+    for name, (tensors, path) in files.items():
+        fill(getattr(model, name), own(tensors), path)
+    if parts.vre is not None:
+        autoencoder = load_autoencoder(config, parts.vre)
+        model.vre.encoder, model.vre.quantizer = autoencoder.encoder, autoencoder.quantizer
+    return model
+
+
+def own(tensors: Tensors) -> Tensors:
+    """Copies in memory, in float32: a memory-mapped file is not to be trained in."""
+    return {key: tensor.float().clone() for key, tensor in tensors.items()}

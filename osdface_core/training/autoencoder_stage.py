@@ -1,0 +1,60 @@
+"""The VAE of a model that does not stand on Stable Diffusion's: its own, trained first."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..model import ModelConfig
+from .losses import Losses
+from .reconstruction import Reconstruction, ReconstructionConfig
+from .stage import Batch, Stage
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    kl_weight: float = 1e-6
+
+
+class AutoencoderStage(Stage):
+    """Good photographs through diffusers' AutoencoderKL and back."""
+
+    def __init__(self, model: ModelConfig, config: AutoencoderConfig):
+        from diffusers import AutoencoderKL
+
+        super().__init__()
+        self.config = config
+        self.vae: Any = AutoencoderKL.from_config(model.vae)
+        self.reconstruction = Reconstruction(config.reconstruction)
+        self.critic_from = config.reconstruction.critic_from
+        self.latent_square: Tensor
+        self.register_buffer("latent_square", torch.zeros(()))
+
+    @property
+    def critic(self) -> nn.Module:
+        return self.reconstruction.critic
+
+    def losses(self, batch: Batch, step: int) -> Losses:
+        posterior = self.vae.encode(2 * batch["hq"] - 1).latent_dist
+        latents = posterior.sample()
+        images = (self.vae.decode(latents).sample.float() + 1) / 2
+        self.latent_square.lerp_(posterior.mode().detach().float().square().mean(), 0.01 if step else 1.0)
+        last = self.vae.decoder.conv_out.weight
+        losses = self.reconstruction.losses(images, batch["hq"], last, self.judged(step))
+        return losses | {"kl": self.config.kl_weight * posterior.kl().mean()}
+
+    def critic_losses(self, step: int) -> Losses:
+        return self.reconstruction.critic_losses()
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> Tensor:
+        images = self.vae(2 * batch["hq"] - 1).sample.float()
+        return torch.stack([batch["hq"], (images / 2 + 0.5).clamp(0, 1)])
+
+    def save(self, folder: Path) -> None:
+        """A diffusers folder, `vae`, whose scaling factor brings latents to a standard deviation of 1."""
+        self.vae.register_to_config(scaling_factor=float(self.latent_square) ** -0.5)
+        self.vae.save_pretrained(folder / "vae")

@@ -1,0 +1,211 @@
+"""The loop around every stage: accelerate for devices and precision, moving average, checkpoints, log and pictures."""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..errors import OSDFaceError
+from ..images import write_photo
+from .data import check, find_photos, pairs_loader
+from .recipe import Schedule, StageRecipe
+from .stage import Batch, Stage
+
+log = logging.getLogger(__name__)
+
+KEPT = 2
+"""How many checkpoints stay on disk."""
+
+
+def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | None = None) -> bool:
+    """Train `stage` as `recipe` says, in `folder`, going on from the last checkpoint there.
+
+    minutes: stop in good order after so long.
+    Returns whether the stage is finished; what it is for is then in `folder`.
+    Under `accelerate launch` or torchrun all processes share each batch.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
+    from diffusers.optimization import get_scheduler
+    from diffusers.training_utils import EMAModel
+
+    schedule = recipe.schedule
+    accelerator = Accelerator(
+        mixed_precision=schedule.precision,
+        step_scheduler_with_optimizer=False,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    set_seed(schedule.seed, device_specific=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    last = last_checkpoint(folder)
+    if last is None and (broken := check(find_photos(recipe.data))):
+        raise OSDFaceError(f"{broken[0]} and {len(broken) - 1} more photographs cannot be read: take them out.")
+    average: Any = EMAModel(stage.trained(), decay=schedule.average, use_ema_warmup=True, inv_gamma=1, power=2 / 3)
+    optimizers = make_optimizers(stage, schedule)
+    schedulers = [
+        get_scheduler(schedule.decay, it, num_warmup_steps=schedule.warmup, num_training_steps=schedule.steps)
+        for it in optimizers
+    ]
+    progress = Progress()
+    accelerator.register_for_checkpointing(average, progress)
+    model, *prepared = accelerator.prepare(stage, *optimizers, *schedulers)
+    optimizers, schedulers = prepared[: len(optimizers)], prepared[len(optimizers) :]
+    average.to(accelerator.device)
+    if last is not None:
+        accelerator.load_state(str(last))
+        log.info("going on from %s", last)
+    loader = accelerator.prepare(pairs_loader(recipe.data, schedule.batch_size, schedule.seed, progress.step))
+    diary = Diary(folder, accelerator.is_main_process)
+    until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    bar = tqdm(total=schedule.steps, initial=progress.step, disable=None if accelerator.is_main_process else True)
+
+    def turn(name: str, batch: Batch, optimizer: Any, scheduler: Any, parameters: list[nn.Parameter]) -> Any:
+        losses = model(name, batch, progress.step)
+        optimizer.zero_grad()
+        accelerator.backward(sum(losses.values()))
+        accelerator.clip_grad_norm_(parameters, schedule.clip)
+        optimizer.step()
+        scheduler.step()
+        return losses
+
+    batches = iter(loader)
+    model.train()
+    while progress.step < schedule.steps:
+        if time.monotonic() >= until:
+            accelerator.set_trigger()
+        if accelerator.check_trigger():  # all processes stop at the same step
+            break
+        batch = next(batches)
+        losses = turn("generator", batch, optimizers[0], schedulers[0], stage.trained())
+        if stage.judged(progress.step):
+            assert stage.critic is not None
+            losses |= turn("critic", batch, optimizers[1], schedulers[1], list(stage.critic.parameters()))
+        stage.after_step(accelerator.gather)
+        average.step(stage.trained())
+        progress.step += 1
+        bar.update()
+        diary.note(progress.step, losses, bar)
+        if progress.step % schedule.picture_every == 0:
+            with averaged(average, stage), accelerator.autocast():
+                diary.paste(progress.step, stage.pictures(batch))
+        if progress.step % schedule.save_every == 0:
+            save_checkpoint(accelerator, folder, progress.step)
+    save_checkpoint(accelerator, folder, progress.step)
+    finished = progress.step >= schedule.steps
+    if finished and accelerator.is_main_process:
+        with averaged(average, stage):
+            stage.save(folder)
+        (folder / "finished").touch()
+    accelerator.wait_for_everyone()
+    bar.close()
+    return finished
+
+
+class Progress:
+    """How far a run is."""
+
+    def __init__(self) -> None:
+        self.step = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.step = state["step"]
+
+
+@contextmanager
+def averaged(average: Any, stage: Stage) -> Iterator[None]:
+    """While it lasts, the stage holds the moving average of its weights, and is in evaluation mode."""
+    average.store(stage.trained())
+    average.copy_to(stage.trained())
+    stage.eval()
+    try:
+        yield
+    finally:
+        average.restore(stage.trained())
+        stage.train()
+
+
+class Diary:
+    """Losses for TensorBoard where it is installed, and pictures as PNG files."""
+
+    def __init__(self, folder: Path, writes: bool):
+        self.folder, self.writes = folder, writes
+        self.board: Any = None
+        if writes:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                log.info("no TensorBoard log: pip install tensorboard to have one")
+            else:
+                self.board = SummaryWriter(folder / "log")
+
+    def note(self, step: int, losses: dict[str, Tensor], bar: Any) -> None:
+        if not self.writes or step % 10:
+            return
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        if not all(value == value and abs(value) < float("inf") for value in values.values()):
+            raise OSDFaceError(f"Step {step}: a loss is no number any more ({values}). Lower the learning rate.")
+        bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()})
+        if step % 100 == 0:
+            log.info("step %d: %s", step, ", ".join(f"{name} {value:.3g}" for name, value in values.items()))
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, step)
+
+    def paste(self, step: int, rows: Tensor) -> None:
+        if not self.writes:
+            return
+        grid = torch.cat([torch.cat(list(row[:8]), dim=2) for row in rows], dim=1).float().cpu()
+        write_photo(self.folder / f"step-{step:07d}.png", grid[None])
+        if self.board is not None:
+            self.board.add_image("pictures", grid, step)
+
+
+def make_optimizers(stage: Stage, schedule: Schedule) -> list[Any]:
+    """One for the generator, and one for the critic where there is one."""
+    players = [(stage.trained(), schedule.learning_rate)]
+    if stage.critic is not None:
+        rate = schedule.critic_learning_rate or schedule.learning_rate
+        players.append((list(stage.critic.parameters()), rate))
+    return [torch.optim.AdamW(weights, lr, schedule.betas, weight_decay=0) for weights, lr in players]
+
+
+def save_checkpoint(accelerator: Any, folder: Path, step: int) -> None:
+    """All that a run needs to go on, in place when it is whole. Older ones go only then."""
+    path, partial = folder / f"checkpoint-{step:07d}", folder / "checkpoint.part"
+    if path.exists():
+        return
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    try:
+        accelerator.save_state(str(partial))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        advice = "Make room, and start the same command again: it goes on from the checkpoint before."
+        raise OSError(f"{path}: the checkpoint cannot be written ({error}). {advice}") from error
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        os.replace(partial, path)
+        for old in checkpoints(folder)[:-KEPT]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*"))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    return next(reversed(checkpoints(folder)), None)

@@ -1,0 +1,177 @@
+"""Stage 2: the one-step restorer (paper section 3.3)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..embedders import load_embedder
+from ..identity import embed_aligned
+from ..model import ModelConfig, OSDFaceModel
+from ..weights.authors import write_authors_files
+from ..weights.bundle import DTYPES, LICENCES, save_bundle
+from ..weights.files import Tensors, fill
+from ..weights.lora import ALPHA, RANK, TARGETS, merge_lora
+from .assemble import Parts, assemble
+from .critics import LatentCritic, add_noise, random_timesteps
+from .losses import Losses, binary_critic, edge_aware
+from .perceptual import load_distance
+from .stage import Batch, Stage
+
+BUNDLE = "bundle.safetensors"
+
+
+@dataclass(frozen=True)
+class RestorerConfig:
+    """Which weights change, and the weight of every loss; 0 leaves it out. The paper gives no figures for them."""
+
+    parts: Parts = field(default_factory=Parts)
+    """What the model is made from."""
+    unet: str = "lora"
+    """What of the UNet is trained: lora, or full where there is no trained UNet to start from."""
+    decoder: bool = False
+    """Train the VAE's decoder too: for a VAE that is new itself. OSDFace leaves SD 2.1's as it is."""
+    mse: float = 1.0
+    latent: float = 0.0
+    """Squared difference of the latents: with no other loss but this, nothing is decoded."""
+    perceptual: float = 1.0
+    perceptual_distance: str = "pyiqa:dists"
+    """Which distance, of the images and of their edges: see `load_distance`."""
+    identity: float = 0.1
+    embedder: str = "arcface"
+    """Which face embedder: see `load_embedder`."""
+    adversarial: float = 0.02
+    critic_from: int = 0
+    """The step at which the critic starts to count."""
+    checkpointing: bool = True
+    """Compute activations again in the backward pass instead of keeping them: slower, in a fraction of the memory."""
+    without_prompt: bool = False
+    """Ablation: the UNet sees an empty prompt."""
+    licences: str = LICENCES
+    notice: str = ""
+    """What the bundle says about itself."""
+    store: str = "fp32"
+    """The precision of the UNet and VAE in the bundle: fp32, fp16 or bf16."""
+
+
+class RestorerStage(Stage):
+    """UNet and prompt MLP learn; VAE, VRE encoder and dictionary stay as they are."""
+
+    def __init__(self, sizes: ModelConfig, config: RestorerConfig):
+        super().__init__()
+        self.config = config
+        self.model = model = assemble(sizes, config.parts).requires_grad_(False)
+        self.latent_critic = LatentCritic(model.unet) if config.adversarial else None
+        self.critic_from = config.critic_from
+        if config.unet == "lora":
+            add_lora(model.unet)
+        else:
+            model.unet.requires_grad_(True)
+        model.vae.decoder.requires_grad_(config.decoder)
+        if model.vre.projector is not None:
+            model.vre.projector.requires_grad_(not config.without_prompt)
+        if config.checkpointing:
+            model.unet.enable_gradient_checkpointing()
+            model.vae.enable_gradient_checkpointing()
+        self.distance = load_distance(config.perceptual_distance) if config.perceptual else None
+        self.embedder = load_embedder(config.embedder) if config.identity else None
+        self.kept: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @property
+    def critic(self) -> nn.Module | None:
+        return self.latent_critic
+
+    def losses(self, batch: Batch, step: int) -> Losses:
+        config, target = self.config, batch["hq"]
+        latents, embeds = self.restored_latents(batch["lq"])
+        good = latents
+        if config.latent or self.judged(step):
+            with torch.no_grad():
+                good = self.model.encode(2 * target - 1, None).float()
+        losses: Losses = {}
+        if config.latent:
+            losses["latent"] = config.latent * F.mse_loss(latents, good)
+        if config.mse or config.perceptual or config.identity:
+            images = self.model.decode(latents).float() / 2 + 0.5
+            losses |= self.image_losses(images, target)
+        if self.judged(step):
+            assert self.latent_critic is not None
+            self.latent_critic.requires_grad_(False)
+            losses["adversarial"] = config.adversarial * F.softplus(-self.verdict(latents, embeds)).mean()
+            self.kept = latents.detach(), good, embeds.detach()
+        return losses
+
+    def image_losses(self, images: Tensor, target: Tensor) -> Losses:
+        config = self.config
+        losses = {"mse": config.mse * F.mse_loss(images, target)}
+        if self.distance is not None:
+            losses["perceptual"] = config.perceptual * edge_aware(self.distance, images.clamp(0, 1), target).mean()
+        if self.embedder is not None:
+            with torch.no_grad():
+                person = embed_aligned(self.embedder, target)
+            likeness = F.cosine_similarity(embed_aligned(self.embedder, images), person)
+            losses["identity"] = config.identity * (1 - likeness).mean()
+        return losses
+
+    def critic_losses(self, step: int) -> Losses:
+        assert self.kept is not None
+        assert self.latent_critic is not None
+        self.latent_critic.requires_grad_(True)
+        fake, real, embeds = self.kept
+        return {"critic": binary_critic(self.verdict(real, embeds), self.verdict(fake, embeds))}
+
+    def verdict(self, latents: Tensor, embeds: Tensor) -> Tensor:
+        """The critic's opinion of latents, noised by as much as chance has it."""
+        assert self.latent_critic is not None
+        timesteps = random_timesteps(latents, self.model.alphas_cumprod)
+        noised = add_noise(latents, self.model.alphas_cumprod, timesteps, torch.randn_like(latents))
+        return self.latent_critic(noised, timesteps, embeds).float()
+
+    def restored_latents(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Degraded images -> x0 and the prompt, with their gradients."""
+        model, vre = self.model, self.model.vre
+        with torch.no_grad():
+            latents = model.encode(2 * images - 1, None).float()
+            with torch.autocast(images.device.type, enabled=False):
+                features = vre.encoder(images.float())
+        embeds = vre.prompt(features).embeds
+        if self.config.without_prompt:
+            embeds = torch.zeros_like(embeds)
+        noise = model.predict_noise(latents, model.config.timestep, embeds)
+        return model.one_step.original(latents, noise), embeds
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> Tensor:
+        latents = self.restored_latents(batch["lq"])[0]
+        images = self.model.decode(latents).float() / 2 + 0.5
+        return torch.stack([batch["lq"], images.clamp(0, 1), batch["hq"]])
+
+    def save(self, folder: Path) -> None:
+        """The whole model as a bundle, LoRA merged; and where a LoRA was trained, the authors' three files too."""
+        model = OSDFaceModel(self.model.config, self.config.notice)
+        lora = lora_of(self.model.unet) if self.config.unet == "lora" else {}
+        if lora:
+            write_authors_files(folder, self.model.vre, lora)
+        weights = {key.replace(".base_layer.", "."): tensor for key, tensor in self.model.unet.state_dict().items()}
+        weights = {key: tensor for key, tensor in weights.items() if ".lora_" not in key}
+        fill(model.unet, merge_lora(weights, lora, folder), folder)
+        model.vre, model.vae = self.model.vre, self.model.vae
+        save_bundle(model, folder / BUNDLE, dtype=DTYPES[self.config.store], licences=self.config.licences)
+
+
+def add_lora(unet: Any) -> None:
+    """OSDFace's LoRA: rank 16 on the attention, feed-forward and convolution layers of the UNet's blocks."""
+    from peft import LoraConfig
+
+    adapter = LoraConfig(r=RANK, lora_alpha=int(ALPHA), init_lora_weights="gaussian", target_modules=TARGETS)
+    unet.add_adapter(adapter)
+
+
+def lora_of(unet: Any) -> Tensors:
+    """The trained LoRA, under the names that the authors' program gives it."""
+    from peft import get_peft_model_state_dict
+
+    return {f"unet.{key}": tensor.contiguous().cpu() for key, tensor in get_peft_model_state_dict(unet).items()}
