@@ -1,0 +1,32 @@
+"""Measuring what a restoration is worth."""
+
+from ..detect import RetinaFace
+from ..embedders import Embedder
+from ..training.perceptual import load_distance
+from .evaluate import Evaluation, Measure, Method, denoised, evaluate, restorer
+from .faces import degrees, identity, landmark_distance
+from .fidelity import psnr, sharpness, ssim
+
+__all__ = ["Evaluation", "Measure", "Method", "denoised", "evaluate", "measures", "restorer"]
+
+
+def measures(
+    *, embedder: Embedder | None = None, detector: RetinaFace | None = None, perceptual: str = "random"
+) -> dict[str, Measure]:
+    """The measures that can be taken with what is at hand, by name; an arrow tells which way is better.
+
+    perceptual: a distance for `load_distance`. Names of pyiqa's metrics may follow, separated by commas: "pyiqa:lpips".
+    """
+    found: dict[str, Measure] = {
+        "PSNR ↑": psnr,
+        "SSIM ↑": ssim,
+        "sharpness": lambda images, target: sharpness(images),
+    }
+    for name in perceptual.split(","):
+        found[f"{name.partition(':')[2].rpartition('/')[2] or name} ↓"] = load_distance(name)
+    if embedder is not None:
+        found["identity ↑"] = lambda images, target: identity(embedder, images, target)
+        found["Deg. ↓"] = lambda images, target: degrees(identity(embedder, images, target))
+    if detector is not None:
+        found["landmarks ↓"] = lambda images, target: landmark_distance(detector, images, target)
+    return found

@@ -1,0 +1,36 @@
+"""How close a picture is to the one it should be, pixel by pixel. Images are [N,3,H,W], 0..1; results [N]."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+def psnr(images: Tensor, target: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB, over the three channels. Infinite where they are the same."""
+    return -10 * (images - target).square().mean((1, 2, 3)).log10()
+
+
+def ssim(images: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity of the brightness, -1..1 (Wang et al. 2004: a Gaussian window of 11, sigma 1.5)."""
+    offsets = torch.arange(11, device=images.device) - 5.0
+    weights = (-(offsets**2) / (2 * 1.5**2)).exp()
+    window = (weights[:, None] * weights / weights.sum() ** 2)[None, None]
+    luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+    x, y = ((batch.float() * luma).sum(1, keepdim=True) for batch in (images, target))
+    mean_x, mean_y = F.conv2d(x, window), F.conv2d(y, window)
+    var_x = F.conv2d(x * x, window) - mean_x**2
+    var_y = F.conv2d(y * y, window) - mean_y**2
+    both = F.conv2d(x * y, window) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    quotient = (2 * mean_x * mean_y + c1) * (2 * both + c2)
+    return (quotient / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean((1, 2, 3))
+
+
+def sharpness(images: Tensor) -> Tensor:
+    """Variance of the Laplacian of the brightness, times 255²: needs nothing to compare with."""
+    luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=images.device)[None, None]
+    grey = (images.float() * luma).sum(1, keepdim=True)
+    return 255**2 * F.conv2d(grey, kernel).var((1, 2, 3))

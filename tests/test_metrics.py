@@ -1,0 +1,84 @@
+"""Measures with known answers, and the evaluation's table and pictures."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import osdface_core
+from osdface_core import OSDFaceModel, RetinaFace
+from osdface_core.cli import main
+from osdface_core.metrics import denoised, evaluate, measures, restorer
+from osdface_core.metrics.faces import degrees, landmark_distance
+from osdface_core.metrics.fidelity import psnr, sharpness, ssim
+from osdface_core.training.degradation import STRENGTHS
+
+
+def test_psnr_of_a_known_difference() -> None:
+    image = torch.full((2, 3, 16, 16), 0.5)
+    assert psnr(image + 0.1, image).tolist() == pytest.approx([20, 20], abs=1e-4)
+    assert psnr(image, image).isinf().all()
+
+
+def test_ssim_is_1_for_the_same_and_falls_with_blur_not_with_a_small_shift_of_brightness(astronaut) -> None:
+    image = astronaut.pixels[:, :, :256, :256]
+    blurred = torch.nn.functional.avg_pool2d(image, 9, 1, 4)
+    assert ssim(image, image).item() == pytest.approx(1)
+    assert ssim(blurred, image) < 0.8 < 0.95 < ssim(image + 0.02, image)
+
+
+def test_sharpness_falls_with_blur(astronaut) -> None:
+    image = astronaut.pixels
+    assert sharpness(torch.nn.functional.avg_pool2d(image, 5, 1, 2)) < sharpness(image) / 4
+
+
+def test_degrees_of_a_similarity() -> None:
+    assert degrees(torch.tensor([1.0, 0.5, 0.0])).tolist() == pytest.approx([0, 60, 90], abs=1e-3)
+
+
+def test_landmarks_are_measured_in_pixels_of_a_512_crop_and_nan_without_a_face(
+    detector: RetinaFace, astronaut: osdface_core.Photo
+) -> None:
+    image = astronaut.pixels[:, :, :256, 96:352].contiguous()
+    moved = image.roll(4, dims=3)
+    assert landmark_distance(detector, moved, image).item() == pytest.approx(8, abs=1.5)
+    assert landmark_distance(detector, torch.zeros_like(image), image).isnan().all()
+
+
+def test_an_evaluation_measures_every_method_on_the_same_input(face_photos: Path, starter: OSDFaceModel) -> None:
+    photos = sorted(face_photos.iterdir())[:2]
+    methods = {"denoised": denoised, "nothing": lambda images: images}
+    result = evaluate(photos, 64, STRENGTHS, methods, measures(), seed=1)
+    again = evaluate(photos, 64, STRENGTHS, methods, measures(), seed=1)
+    assert result.rows == again.rows
+    assert [row["strength"] for row in result.rows] == [name for name in STRENGTHS for _ in range(3)]
+    inputs = [row for row in result.rows if row["method"] == "input"]
+    same = [row for row in result.rows if row["method"] == "nothing"]
+    assert [row | {"method": ""} for row in inputs] == [row | {"method": ""} for row in same]
+    assert inputs[0]["PSNR ↑"] > inputs[2]["PSNR ↑"]
+    assert result.pictures["heavy"].shape == (4, 2, 3, 64, 64)
+
+
+def test_several_steps_are_not_one(starter: OSDFaceModel, face_photos: Path) -> None:
+    size = starter.config.crop_size
+    photo = osdface_core.read_photo(next(face_photos.iterdir()))
+    images = torch.nn.functional.interpolate(photo.pixels, (size, size))
+    one, again, three = (
+        restorer(starter)(images),
+        restorer(starter, steps=1)(images),
+        restorer(starter, steps=3)(images),
+    )
+    assert torch.equal(one, again)
+    assert torch.allclose(one, osdface_core.restore_aligned(images, starter), atol=1e-5)
+    assert (one - three).abs().max() > 1e-3
+    assert three.isfinite().all()
+
+
+def test_the_command_writes_a_table_and_pictures(face_photos: Path, tmp_path: Path) -> None:
+    assert main(["eval", str(face_photos), "-o", str(tmp_path), "--count", "2", "--device", "cpu"]) == 0
+    table = (tmp_path / "table.md").read_text()
+    assert table.count("restored") == len(STRENGTHS)
+    assert len(json.loads((tmp_path / "table.json").read_text())) == 3 * len(STRENGTHS)
+    assert all((tmp_path / f"{strength}.png").is_file() for strength in STRENGTHS)
+    assert main(["eval", str(face_photos), "-o", str(tmp_path)]) == 1
