@@ -42,6 +42,7 @@ FIT = """
   const view = app.canvas.canvas.getBoundingClientRect();
   const scale = Math.min((view.width - 140) / (right - left), (view.height - 210) / (bottom - top), 1);
   app.canvas.show_info = false;
+  app.canvas.min_font_size_for_lod = 0;  // text at any scale
   app.canvas.ds.scale = scale;
   app.canvas.ds.offset = [90 / scale - left, 140 / scale - top];
   app.graph.setDirtyCanvas(true, true);

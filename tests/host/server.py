@@ -33,6 +33,7 @@ class Host:
         self.history: dict[str, Any] = {}
         self.sockets: dict[str, web.WebSocketResponse] = {}
         self.cache: dict[str, Any] = {}
+        self.shown: dict[str, Any] = {}
         self.queue: asyncio.Queue[Any] = asyncio.Queue()
 
     def object_info(self) -> dict[str, Any]:
@@ -93,17 +94,17 @@ class Host:
                 try:
                     if kind in self.ours:
                         output = self.ours[kind].execute(**values)
-                        self.cache[mark], shows = output.args, output.ui
+                        self.cache[mark], self.shown[mark] = output.args, output.ui
                     else:
                         result = core_nodes.make(self.folders)[kind][1](**values)
                         self.cache[mark] = result if isinstance(result, tuple) else ()
-                        shows = result if isinstance(result, dict) else None
-                    if shows:
-                        shown[key] = shows
-                        tell("executed", {"node": key, "display_node": key, "output": shows})
+                        self.shown[mark] = result if isinstance(result, dict) else None
                 except Exception as error:
                     error.node = key  # type: ignore[attr-defined]
                     raise
+            if self.shown[mark]:
+                shown[key] = self.shown[mark]
+                tell("executed", {"node": key, "display_node": key, "output": shown[key]})
             done[key] = self.cache[mark]
             return done[key]
 
