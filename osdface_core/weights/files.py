@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,12 @@ Tensors = dict[str, Tensor]
 
 INERT_PACKAGES = ("pytorch_lightning", "lightning", "lightning_fabric", "omegaconf", "numpy")
 """Packages whose objects training frameworks leave in a checkpoint. They are read as empty placeholders."""
+
+DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError),
+    *(ValueError, struct.error, zipfile.BadZipFile),
+)
+"""What reading a damaged checkpoint raises, depending on which of its bytes are wrong."""
 
 AGAIN = "Download or copy it again."
 DISTRUST = "Weights need no code: do not use this file, and get one from a source you trust."
@@ -83,13 +90,11 @@ def read_pickle(path: Path) -> Tensors:
     if path.suffix == ".safetensors":
         raise NotACheckpointError(path, "this is a PyTorch checkpoint under another name.", "Rename it to .pth.")
     zipped = zipfile.is_zipfile(path)
-    if zipped:
-        with zipfile.ZipFile(path) as archive:
-            if not any(name.endswith("data.pkl") for name in archive.namelist()):
-                raise NotACheckpointError(path, "this archive holds no weights.", "Expected a PyTorch checkpoint.")
-    elif path.open("rb").read(2) == b"PK":
+    if not zipped and path.open("rb").read(2) == b"PK":
         raise TruncatedFileError(path, "the archive ends too early.", AGAIN)
     try:
+        if zipped:
+            check_archive(path)
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
         refused = [name for name in foreign if name.split(".")[0] not in INERT_PACKAGES]
         if refused:
@@ -101,7 +106,7 @@ def read_pickle(path: Path) -> Tensors:
         if foreign_name:
             raise UnsafeFileError(path, f"reading it would run {foreign_name[1]}.", DISTRUST) from error
         raise NotACheckpointError(path, "this is not a sound PyTorch checkpoint.", AGAIN) from error
-    except (EOFError, IndexError, RuntimeError, OSError, KeyError, ValueError) as error:
+    except DAMAGE as error:
         raise TruncatedFileError(path, f"the file is damaged or ends too early ({error}).", AGAIN) from error
     if isinstance(content, Mapping):
         content = content.get("state_dict", content)
@@ -111,6 +116,22 @@ def read_pickle(path: Path) -> Tensors:
     if not tensors:
         raise NotACheckpointError(path, "there are no tensors in it.", "Expected a table of tensors.")
     return tensors
+
+
+def check_archive(path: Path) -> None:
+    """PyTorch stores its archives' members as they are, side by side. Anything else was made by another hand."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if not any(member.filename.endswith("data.pkl") for member in members):
+        raise NotACheckpointError(path, "this archive holds no weights.", "Expected a PyTorch checkpoint.")
+    size = sum(member.file_size for member in members)
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise UnsafeFileError(path, f"it is compressed, and {size / 1e6:.0f} MB when unpacked.", DISTRUST)
+    if size > path.stat().st_size:
+        raise UnsafeFileError(path, f"its members claim {size} bytes, more than the file holds.", DISTRUST)
+    for name in (member.filename for member in members):
+        if name.startswith("/") or set(name) & set("\\:") or ".." in name.split("/"):
+            raise UnsafeFileError(path, f"it names a place outside of itself ({name}).", DISTRUST)
 
 
 def fill(module: nn.Module, tensors: Tensors, path: str | Path) -> None:
@@ -133,8 +154,17 @@ def fill(module: nn.Module, tensors: Tensors, path: str | Path) -> None:
                 "This file belongs to a model of another size.",
                 key=key,
             )
+    require_finite(tensors, path)
     module.load_state_dict(tensors, assign=True)
     module.requires_grad_(False)
+
+
+def require_finite(tensors: Tensors, path: str | Path) -> None:
+    """Raises NotACheckpointError for NaN and infinities, which a sum carries on, without a copy of the weights."""
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.sum(dtype=torch.float32).isfinite():
+            problem = f"{key} holds NaN or infinite values."
+            raise NotACheckpointError(path, problem, "The file is damaged, or its training failed.", key=key)
 
 
 def sha256(path: str | Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from ..errors import LoraError
-from .files import Tensors
+from .files import Tensors, require_finite
 
 RANK = 16
 ALPHA = 16.0
@@ -27,6 +27,7 @@ def merge_lora(weights: Tensors, lora: Tensors, path: str | Path) -> Tensors:
     Linear and convolution layers alike. Raises LoraError on any other rank, on keys that belong to no weight of the
     UNet, and on half a pair.
     """
+    require_finite(lora, path)
     merged = dict(weights)
     used: set[str] = set()
     for key in lora:
