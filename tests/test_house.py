@@ -39,6 +39,6 @@ def test_everything_exported_is_there_and_explained():
 
 def test_the_command_explains_itself():
     command = [sys.executable, "-m", "osdface_core.cli"]
-    for arguments in ([], ["restore"], ["detect"], ["weights"], ["weights", "convert"]):
+    for arguments in ([], ["restore"], ["detect"], ["weights"], ["weights", "convert"], ["doctor"]):
         done = subprocess.run([*command, *arguments, "--help"], capture_output=True, text=True, check=True, cwd=ROOT)
         assert "usage: osdface" in done.stdout

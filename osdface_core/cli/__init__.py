@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import OSDFaceError
-from . import detect, evaluate, restore, train, weights
+from . import detect, doctor, evaluate, restore, train, weights
 
 log = logging.getLogger("osdface")
 
-COMMANDS = (restore, detect, weights, train, evaluate)
+COMMANDS = (restore, detect, weights, train, evaluate, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""`osdface weights`: list, download, verify, convert."""
+"""`osdface weights`: list, download, verify, convert, export."""
 
 import argparse
 import logging
@@ -11,9 +11,11 @@ from tqdm import tqdm
 
 from ..errors import WeightsError
 from ..weights import convert
+from ..weights.authors import LORA_FILE, PROMPT_FILE, VRE_FILE
 from ..weights.bundle import DTYPES
 from ..weights.catalog import CATALOG, entry_named
 from ..weights.download import download
+from ..weights.export import export
 from ..weights.find import find, locate, models_folder
 from ..weights.verify import verify
 from .outputs import refuse_to_overwrite
@@ -53,6 +55,13 @@ def add_to(commands: Any) -> None:
     make.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="the bundle, a .safetensors file")
     make.add_argument("--dtype", choices=DTYPES, default="fp32", help="precision to store (default: %(default)s)")
     make.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
+
+    back = weights.add_parser("export", help="turn a bundle back into the authors' three files")
+    back.set_defaults(run=run_export)
+    back.add_argument("bundle", type=Path, metavar="BUNDLE")
+    back.add_argument("--base", type=Path, required=True, help="the SD 2.1-base that the bundle was made from")
+    back.add_argument("-o", "--output", required=True, type=Path, metavar="FOLDER", help="where to write the files")
+    back.add_argument("--force", action="store_true", help="overwrite files that exist")
 
 
 def run_list(_options: argparse.Namespace) -> int:
@@ -120,4 +129,11 @@ def run_convert(options: argparse.Namespace) -> int:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     convert(options.folder, options.base, options.output, dtype=DTYPES[options.dtype])
     log.info("%s: %.2f GB", options.output, options.output.stat().st_size / 1e9)
+    return 0
+
+
+def run_export(options: argparse.Namespace) -> int:
+    refuse_to_overwrite([options.output / name for name in (VRE_FILE, PROMPT_FILE, LORA_FILE)], options.force)
+    export(options.bundle, locate(options.base), options.output)
+    log.info("%s", options.output)
     return 0

@@ -27,8 +27,8 @@ INERT_PACKAGES = ("pytorch_lightning", "lightning", "lightning_fabric", "omegaco
 """Packages whose objects training frameworks leave in a checkpoint. They are read as empty placeholders."""
 
 DAMAGE = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError),
-    *(ValueError, struct.error, zipfile.BadZipFile),
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(TypeError, ValueError, struct.error, zipfile.BadZipFile),
 )
 """What reading a damaged checkpoint raises, depending on which of its bytes are wrong."""
 

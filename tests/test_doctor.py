@@ -1,0 +1,32 @@
+"""`osdface doctor` names what is missing, and is content when nothing is."""
+
+import os
+
+from osdface_core.cli import main
+from osdface_core.doctor import examine, library
+from osdface_core.weights.find import models_folder
+
+
+def test_what_is_missing_is_named_with_what_to_do(hub, capsys):
+    assert main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    missing = [line.split()[1] for line in lines if line.startswith("!!")]
+    assert missing == ["osdface", "sd21-base", "detector"]
+    assert sum("osdface weights download" in line for line in lines) == 3
+    assert any(line.startswith("ok  torch ") for line in lines)
+    assert hub.requests == []
+
+
+def test_with_a_bundle_and_a_detector_all_is_well(hub, shared):
+    for name in ("osdface", "facedetection"):
+        (models_folder() / name).mkdir(parents=True)
+    (models_folder() / "osdface" / "mine.safetensors").touch()
+    detector = "detection_mobilenet0.25_Final.pth"
+    os.symlink(shared / "weights" / detector, models_folder() / "facedetection" / detector)
+    assert [finding for finding in examine() if finding.todo] == []
+
+
+def test_a_broken_library_is_named_with_its_reason():
+    finding = library("wings", "no_such_module")
+    assert "No module named 'no_such_module'" in finding.says
+    assert finding.todo.startswith("Install a wings that fits torch")
