@@ -6,6 +6,7 @@ from .detect import RetinaFace, load_detector
 from .embedders import load_embedder
 from .errors import ImageError, OSDFaceError, WeightsError
 from .faces import Face, FaceCrops, FaceReport, Faces
+from .fast import load_prepared, prepare
 from .images import Photo, read_photo, write_photo
 from .model import ModelConfig, OSDFaceModel
 from .one_step import restore_crops
@@ -33,7 +34,9 @@ __all__ = [
     "load_detector",
     "load_embedder",
     "load_model",
+    "load_prepared",
     "paste_faces",
+    "prepare",
     "read_photo",
     "restore_aligned",
     "restore_crops",

@@ -91,8 +91,12 @@ class OSDFaceModel(nn.Module):
         """The restoration of plain image tensors of any size that the VAE takes."""
         return OneStep(self.encode, self.predict_noise, self.decode, self.alphas_cumprod, self.config.timestep)
 
+    def dtype_of(self, part: str) -> torch.dtype:
+        """What "encode", "unet" or "decode" computes in."""
+        return self.unet.dtype if part == "unet" else self.vae.dtype
+
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
-        posterior = self.vae.encode(images.to(self.vae.device, self.vae.dtype)).latent_dist
+        posterior = self.vae.encode(images.to(self.vae.device, self.dtype_of("encode"))).latent_dist
         if seed is None:
             latents = posterior.mode()
         else:
@@ -102,8 +106,8 @@ class OSDFaceModel(nn.Module):
         return latents * self.vae.config.scaling_factor
 
     def predict_noise(self, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
-        embeds = embeds.to(self.unet.device, self.unet.dtype)
-        return self.unet(latents.to(self.unet.dtype), timestep, embeds).sample
+        dtype = self.dtype_of("unet")
+        return self.unet(latents.to(dtype), timestep, embeds.to(self.unet.device, dtype)).sample
 
     def decode(self, latents: Tensor) -> Tensor:
-        return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+        return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype_of("decode"))).sample

@@ -1,7 +1,7 @@
 """One step of diffusion from a degraded face to a restored one (paper section 3.1)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -31,16 +31,24 @@ class OneStep:
     timestep: int = TIMESTEP
     latent_strength: float = 1.0
     """0..1: how far to go from the degraded latent to the restored one, before decoding."""
+    mend: Callable[[], bool] = field(default=lambda: False)
+    """Asked once a pass is done: whether a part of it had overflowed and was mended, so that the pass is void."""
 
     def __call__(self, images: Tensor, embeds: Tensor, seed: int | None = None) -> Tensor:
-        """images [N,3,H,W], 0..1, and their prompts -> restored images, 0..1, their sides cut down to multiples of 8.
+        """images [N,3,H,W], 0..1, and their prompts -> restored images, 0..1, sides cut down to multiples of 8."""
+        restored = self.forward(images, embeds, seed)
+        while self.mend():
+            restored = self.forward(images, embeds, seed)
+        return restored
+
+    def forward(self, images: Tensor, embeds: Tensor, seed: int | None = None) -> Tensor:
+        """One pass, in which the host never waits for the device.
 
         No noise is added: the degraded latent itself is taken for the noisy one.
         """
         latents = self.encode(2 * images - 1, seed)
         noise = self.predict_noise(latents, self.timestep, embeds)
-        restored = self.decode(self.original(latents, noise))
-        return (restored.float().clamp(-1, 1) / 2 + 0.5).clamp(0, 1)
+        return self.finish(self.decode(self.original(latents, noise)))
 
     def original(self, latents: Tensor, noise: Tensor) -> Tensor:
         """x0 = (z - sqrt(1 - a) * noise) / sqrt(a), in float64 where the device has it, returned in float32.
@@ -52,6 +60,10 @@ class OneStep:
         precise_latents = latents.to(precise)
         x0 = (precise_latents - (1 - alpha) ** 0.5 * noise.to(precise)) / alpha**0.5
         return torch.lerp(precise_latents, x0, self.latent_strength).float()
+
+    def finish(self, decoded: Tensor) -> Tensor:
+        """-1..1 -> 0..1."""
+        return (decoded.float().clamp(-1, 1) / 2 + 0.5).clamp(0, 1)
 
 
 def restore_crops(

@@ -163,8 +163,14 @@ class VRE(nn.Module):
             embeds = torch.cat(self.quantizer(token_ids).split(tokens, dim=1), dim=-1)
         else:
             token_ids, positions = self.quantizer.select(features, tokens)
-            embeds = self.projector(self.quantizer(token_ids))
+            embeds = self.project(token_ids)
         return Prompts(embeds, token_ids, positions)
+
+    def project(self, token_ids: Tensor) -> Tensor:
+        """token_ids [...], -1 for padding -> embeds [...,D]."""
+        assert self.projector is not None
+        embeds: Tensor = self.projector(self.quantizer(token_ids))
+        return embeds
 
 
 def encode_prompts(vre: VRE, crops: FaceCrops, *, batch_size: int = 4, on_batch: OnBatch | None = None) -> Prompts:

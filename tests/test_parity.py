@@ -7,15 +7,20 @@ from parity.harness import CASES, HERE, LIMITS, STRIDE, differences, load_case, 
 from safetensors.torch import load_file
 from torch import Tensor
 
+from osdface_core.fast import prepare
+
 Outcome = dict[str, Tensor]
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+@pytest.fixture(scope="module", params=[*CASES, "lq512 prepared", "rect prepared", "cat prepared"])
 def outcome(request: pytest.FixtureRequest, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory):
-    """(name of the case, what passed every stage of our program)."""
-    case, scratch = CASES[request.param], tmp_path_factory.mktemp(request.param)
+    """(name of the case, what passed every stage of our program), plain or prepared for speed."""
+    name, _, prepared = request.param.partition(" ")
+    case, scratch = CASES[name], tmp_path_factory.mktemp(name)
     model = load_case(case, tiny_weights, scratch)
-    return request.param, run_case(model, HERE / "inputs" / case.image, scratch / "restored.png")
+    if prepared:
+        model = prepare(model)
+    return name, run_case(model, HERE / "inputs" / case.image, scratch / "restored.png")
 
 
 def assert_within_limits(found: dict[str, float]) -> None:

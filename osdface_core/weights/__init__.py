@@ -13,7 +13,7 @@ from .find import locate
 from .sd21 import base_files
 from .starter import load_starter
 
-__all__ = ["convert", "load_authors_files", "load_bundle", "load_model", "load_starter", "save_bundle"]
+__all__ = ["convert", "load_authors_files", "load_bundle", "load_model", "load_starter", "read_model", "save_bundle"]
 
 
 def load_model(
@@ -31,18 +31,22 @@ def load_model(
     dtype: of the UNet and VAE; None computes in float32 on a CPU and in the stored precision elsewhere.
     Raises a WeightsError that says what is wrong with which file.
     """
-    weights = None if weights is None else locate(weights)
-    if weights is None:
-        model = load_starter()
-    elif weights.is_dir():
-        model = load_authors_files(weights, require_base(weights, base))
-    else:
-        model = load_bundle(weights)
+    model = read_model(weights, base)
     if dtype is None and torch.device(device).type == "cpu":
         dtype = torch.float32
     for network in (model.unet, model.vae):
         nn.Module.to(network, dtype=dtype)
     return model.to(device)
+
+
+def read_model(weights: str | Path | None = None, base: str | Path | None = None) -> OSDFaceModel:
+    """The model in `weights` as it is stored, memory-mapped where it can be. Raises what `load_model` does."""
+    weights = None if weights is None else locate(weights)
+    if weights is None:
+        return load_starter()
+    if weights.is_dir():
+        return load_authors_files(weights, require_base(weights, base))
+    return load_bundle(weights)
 
 
 def convert(

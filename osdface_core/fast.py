@@ -1,0 +1,175 @@
+"""Prepare a model for inference: exact rewrites of its networks and a precision for every part."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .model import OSDFaceModel
+from .one_step import OneStep
+from .precision import NAMES, Precision
+from .tiny_decoder import TinyDecoder
+from .vre import VRE
+from .weights import read_model
+
+log = logging.getLogger(__name__)
+
+
+class FastModel(OSDFaceModel):
+    """An OSDFaceModel that `prepare` has made ready. The same interface, the same weights under the same names, but not
+    to be trained: its blocks compute in place and its timestep is folded into their biases."""
+
+    precision: Precision
+    """What each part computes in; float32 from the moment a part has overflowed."""
+    tiny_decoder: TinyDecoder | None
+    """What decodes approximately, in place of the VAE."""
+    finite: dict[str, Tensor]
+    """Of the parts in half precision: whether all that the last pass made is finite. On the device, unread."""
+
+    @property
+    def one_step(self) -> OneStep:
+        return replace(super().one_step, mend=self.mend)
+
+    def dtype_of(self, part: str) -> torch.dtype:
+        dtype: torch.dtype = getattr(self.precision, part)
+        return dtype
+
+    def encode(self, images: Tensor, seed: int | None) -> Tensor:
+        return self.watch("encode", super().encode(images.contiguous(memory_format=torch.channels_last), seed))
+
+    def predict_noise(self, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
+        from .fast_blocks import fold_timestep
+
+        fold_timestep(self.unet, timestep, self.precision.unet)
+        return self.watch("unet", super().predict_noise(latents, timestep, embeds))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        if self.tiny_decoder is not None:
+            tiny: Tensor = self.tiny_decoder(latents)
+            return tiny
+        return self.watch("decode", super().decode(latents.contiguous(memory_format=torch.channels_last)))
+
+    def watch(self, part: str, made: Tensor) -> Tensor:
+        if self.dtype_of(part) != torch.float32:
+            self.finite[part] = made.isfinite().all()
+        return made
+
+    def mend(self) -> bool:
+        """Bring the first part that overflowed to float32. Returns whether there was one: then the pass is void."""
+        broken = [part for part in ("encode", "unet", "decode") if part in self.finite and not self.finite[part]]
+        self.finite.clear()
+        if not broken:
+            return False
+        part = broken[0]
+        log.warning("OSDFace: %s overflows in %s: from now on in fp32.", part, NAMES[self.dtype_of(part)])
+        self.precision = replace(self.precision, **{part: torch.float32})
+        for network in networks(self)[part]:
+            network.float()
+        return True
+
+
+class FastVRE(VRE):
+    """A VRE whose prompt MLP has been asked all there is to ask: a row for every dictionary entry, one for padding."""
+
+    table: Tensor | None = None
+
+    def project(self, token_ids: Tensor) -> Tensor:
+        if self.table is None or self.table.device != token_ids.device:
+            self.table = super().project(torch.arange(-1, self.config.codes, device=token_ids.device))
+        return self.table[token_ids + 1]
+
+
+def load_prepared(
+    weights: str | Path | None = None,
+    base: str | Path | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    precision: str = "auto",
+    decoder: str | Path | None = None,
+    compiled: bool = False,
+) -> FastModel:
+    """The model in `weights`, ready to restore faces on `device`: `load_model` and `prepare` in one.
+
+    precision: "auto", "fp32", "fp16", "bf16", or single parts as in "unet=fp16,decode=bf16". Half precision on a CPU
+        halves the memory that weights take; it computes in float32 unless the CPU is made for more.
+    Raises a WeightsError as `load_model` does, and ValueError for what is no precision.
+    """
+    chosen = Precision.parse(precision, device)
+    model = prepare(read_model(weights, base), chosen, device=device, decoder=decoder, compiled=compiled)
+    return model.to(device)
+
+
+def prepare(
+    model: OSDFaceModel,
+    precision: Precision | None = None,
+    *,
+    device: str | torch.device | None = None,
+    decoder: str | Path | None = None,
+    compiled: bool = False,
+) -> FastModel:
+    """Make `model` ready to restore faces, in place, and return it.
+
+    precision: what each part is stored in, and computed in where the device is quick at that; by default as it is.
+    device: where the model will run, if not where it is.
+    decoder: TAESD's weights, to decode fast and approximately.
+    compiled: let torch.compile make the UNet's and VAE's code, in minutes at the first face; where it cannot, they run
+        as they are.
+    """
+    from .fast_blocks import rewrite
+
+    device = torch.device(device or model.vae.device)
+    if precision is None:
+        precision = Precision(model.vae.dtype, model.unet.dtype, model.vae.dtype)
+    model.__class__, model.vre.__class__ = FastModel, FastVRE
+    assert isinstance(model, FastModel)
+    model.precision, model.finite = precision.computed(device), {}
+    model.tiny_decoder = None if decoder is None else TinyDecoder(decoder).to(model.dtype_of("decode"))
+    rewrite(model.vre.encoder, winograd=False)
+    for part, modules in networks(model).items():
+        for network in modules:
+            rewrite(network)
+            store(network, getattr(precision, part), model.dtype_of(part))
+            if device.type == "cuda":
+                nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if compiled:
+                compile_or_not(network)
+    return model
+
+
+def networks(model: OSDFaceModel) -> dict[str, list[nn.Module]]:
+    """Which networks each part of a precision means."""
+    vae = model.vae
+    return {
+        "encode": [vae.encoder, vae.quant_conv],
+        "unet": [model.unet],
+        "decode": [vae.post_quant_conv, vae.decoder],
+    }
+
+
+def store(network: nn.Module, stored: torch.dtype, computed: torch.dtype) -> None:
+    """Norms are kept in what is computed, all else in what is stored."""
+    for module in network.modules():
+        norm = isinstance(module, nn.GroupNorm | nn.LayerNorm)
+        for name, parameter in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(parameter.to(computed if norm else stored), requires_grad=False))
+
+
+def compile_or_not(network: nn.Module) -> None:
+    """Compile in place; where that fails, once a first input is there, run the network as it is."""
+    plain = network.forward
+    quick = torch.compile(plain)
+
+    def forward(*inputs: object, **options: object) -> object:
+        nonlocal quick
+        try:
+            return quick(*inputs, **options)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            if quick is plain:
+                raise
+            log.warning("OSDFace: %s cannot be compiled, it runs as it is (%s).", type(network).__name__, error)
+            quick = plain
+            return plain(*inputs, **options)
+
+    network.forward = forward

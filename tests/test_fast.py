@@ -1,0 +1,179 @@
+"""A prepared model against the plain one: the same results, weights and interface."""
+
+import copy
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import same_weights
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.upsampling import Upsample2D
+from torch import nn
+
+from osdface_core import OSDFaceModel
+from osdface_core.fast import networks, prepare
+from osdface_core.fast_blocks import rewrite
+from osdface_core.precision import Precision, is_quick
+
+HALF, FULL = torch.float16, torch.float32
+
+
+@pytest.fixture
+def prepared(tiny):
+    return prepare(copy.deepcopy(tiny))
+
+
+@pytest.fixture
+def images():
+    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def restore(model: OSDFaceModel, images: torch.Tensor, timestep: int = 399, seed: int | None = None) -> torch.Tensor:
+    embeds = torch.rand(len(images), 77, 1024, generator=torch.Generator().manual_seed(2)).to(images.device)
+    return replace(model.one_step, timestep=timestep)(images, embeds, seed)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_the_image_is_the_same(tiny, prepared, images, seed):
+    assert (restore(prepared, images, seed=seed) - restore(tiny, images, seed=seed)).abs().max() < 2e-5
+
+
+def test_any_timestep_is_folded_and_the_first_comes_back(tiny, prepared, images):
+    """The fold is not baked in: each timestep gives what the plain model gives for it."""
+    outcomes = [restore(prepared, images, timestep) for timestep in (399, 100, 399)]
+    assert torch.equal(outcomes[0], outcomes[2])
+    assert not torch.equal(outcomes[0], outcomes[1])
+    assert (outcomes[1] - restore(tiny, images, 100)).abs().max() < 5e-5
+
+
+def test_weights_keep_their_names_and_values(tiny, prepared):
+    assert same_weights(tiny, prepared)
+
+
+def test_tokens_are_identical_and_the_table_is_the_mlp(tiny, prepared, images):
+    with torch.no_grad():
+        ours, plain = prepared.vre(images), tiny.vre(images)
+    assert torch.equal(ours.token_ids, plain.token_ids)
+    assert torch.equal(ours.positions, plain.positions)
+    assert torch.allclose(ours.embeds, plain.embeds, atol=1e-6)
+    few = torch.tensor([[5, -1, 1023]])
+    assert torch.allclose(prepared.vre.project(few), tiny.vre.project(few), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (64, 64), (68, 61)])
+@pytest.mark.parametrize("channels", [(32, 32), (64, 96)])
+def test_blocks_are_the_same_with_and_without_winograd(size, channels):
+    """A block with a shortcut and one without, and an upsampling, smaller and larger than where Winograd begins."""
+    torch.manual_seed(0)
+    into, out = channels
+    block = ResnetBlock2D(in_channels=into, out_channels=out, temb_channels=None).eval()
+    upsample = Upsample2D(into, use_conv=True, out_channels=out).eval()
+    x = torch.randn(2, into, *size)
+    with torch.no_grad():
+        expected, enlarged = block(x, None), upsample(x)
+        kept = x.clone()
+        for network in (block, upsample):
+            rewrite(network)
+        assert (block(x) - expected).abs().max() < 1e-4
+        assert (upsample(x) - enlarged).abs().max() < 1e-4
+    assert torch.equal(x, kept)
+
+
+def test_an_odd_size_is_upsampled_to_what_is_asked():
+    torch.manual_seed(0)
+    upsample = Upsample2D(64, use_conv=True).eval()
+    x = torch.randn(1, 64, 40, 40)
+    with torch.no_grad():
+        expected = upsample(x, (79, 80))
+        rewrite(upsample)
+        assert torch.allclose(upsample(x, (79, 80)), expected, atol=1e-4)
+
+
+def test_a_pass_keeps_no_large_tensor_alive(prepared, images):
+    """After a pass nothing the size of its activations is held: neither by the model nor by its modules."""
+    restore(prepared, images)
+    weights = {id(parameter) for parameter in prepared.parameters()}
+    for module in prepared.modules():
+        for value in vars(module).values():
+            if isinstance(value, torch.Tensor) and id(value) not in weights:
+                assert value.numel() <= 1025 * 1024
+
+
+@pytest.mark.parametrize("text", ["fp16", "bf16", "unet=fp16", "encode=bf16,decode=fp16"])
+def test_weights_stored_in_half_precision_restore_nearly_the_same_face(tiny, images, text):
+    precision = Precision.parse(text)
+    model = prepare(copy.deepcopy(tiny), precision)
+    for part, modules in networks(model).items():
+        kinds = {layer.weight.dtype for m in modules for layer in m.modules() if isinstance(layer, nn.Conv2d)}
+        assert kinds == {getattr(precision, part)}
+    assert next(model.vre.parameters()).dtype == FULL
+    assert F.mse_loss(restore(model, images), restore(tiny, images)) < 1e-4
+
+
+def test_a_cpu_without_half_precision_computes_in_float32(tiny, images, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    model = prepare(copy.deepcopy(tiny), Precision.parse("bf16"))
+    seen = []
+    model.vae.decoder.conv_in.register_forward_hook(lambda _module, _inputs, out: seen.append(out.dtype))
+    restore(model, images)
+    assert seen == [FULL]
+    assert not is_quick(HALF, "cpu")
+
+
+@pytest.mark.parametrize("part", ["encode", "unet", "decode"])
+def test_a_part_that_overflows_goes_to_float32_and_says_so_once(tiny, images, caplog, monkeypatch, part):
+    """Its first layer is made to give numbers beyond what fp16 holds."""
+    plain = copy.deepcopy(tiny)
+    layer = {"encode": plain.vae.encoder, "unet": plain.unet, "decode": plain.vae.decoder}[part].conv_in
+    layer.weight.data *= 60000 / layer.weight.abs().max()
+    expected = restore(plain, images)
+    monkeypatch.setattr("osdface_core.precision.is_quick", lambda dtype, device: True)
+    model = prepare(copy.deepcopy(plain), Precision.parse(f"{part}=fp16"))
+    with caplog.at_level(logging.WARNING):
+        first, second = restore(model, images), restore(model, images)
+    assert [part in record.message for record in caplog.records] == [True]
+    assert getattr(model.precision, part) == FULL
+    assert torch.equal(first, second)
+    assert (first - expected).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("text", ["fp8", "unet=int8", "vre=fp16", "unet", "=fp16"])
+def test_what_is_no_precision_is_refused_with_what_is(text):
+    with pytest.raises(ValueError, match="fp16, bf16"):
+        Precision.parse(text)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_host_never_waits_within_a_pass(tiny, images, precision):
+    model = prepare(copy.deepcopy(tiny).cuda(), Precision.parse(precision))
+    images = images.cuda()
+    with torch.no_grad():
+        model.one_step.forward(images, model.vre(images).embeds)
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            model.one_step.forward(images, model.vre(images).embeds)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def test_compiling_that_fails_leaves_the_network_as_it_is(tiny, images, caplog, monkeypatch):
+    """A compiler that cannot: the same image, and one line per network to say so."""
+
+    def broken(plain):
+        def fail(*_inputs, **_options):
+            raise torch._dynamo.exc.TorchDynamoException("no compiler here")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    model = prepare(copy.deepcopy(tiny), compiled=True)
+    with caplog.at_level(logging.WARNING):
+        first = restore(model, images)
+        restore(model, images)
+    assert len(caplog.records) == sum(len(modules) for modules in networks(model).values())
+    assert (first - restore(tiny, images)).abs().max() < 2e-5

@@ -1,0 +1,65 @@
+"""Winograd's convolution and the GroupNorm in strips against PyTorch's own in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from osdface_core import group_norm, winograd
+
+
+def picture(count, channels, height, width, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, channels, height, width, generator=generator) + torch.randn(
+        1, channels, 1, 1, generator=generator
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(1, 2),
+    channels=st.integers(1, 20),
+    out=st.integers(1, 20),
+    height=st.integers(1, 19),
+    width=st.integers(1, 19),
+    scale=st.sampled_from([1, 2]),
+    strip=st.sampled_from([1, 5000, 4_000_000]),
+    biased=st.booleans(),
+)
+def test_it_is_the_convolution(count, channels, out, height, width, scale, strip, biased):
+    """Any size, whether it divides into tiles or not, with strips of one row of tiles or of all."""
+    x, weight = picture(count, channels, height, width), torch.randn(out, channels, 3, 3)
+    bias = torch.randn(out) if biased else None
+    usual, winograd.STRIP_FLOATS = winograd.STRIP_FLOATS, strip
+    made = winograd.conv3x3(x, weight, bias, scale=scale)
+    winograd.STRIP_FLOATS = usual
+    enlarged = F.interpolate(x.double(), scale_factor=scale)
+    expected = F.conv2d(enlarged, weight.double(), None if bias is None else bias.double(), padding=1)
+    assert made.shape == expected.shape
+    assert (made - expected).abs().max() < 2e-5 * channels**0.5 * 3
+
+
+@pytest.mark.parametrize("strip", [1, 100_000])
+def test_a_norm_on_the_way_is_the_norm_before(strip, monkeypatch):
+    monkeypatch.setattr(winograd, "STRIP_FLOATS", strip)
+    monkeypatch.setattr(group_norm, "STRIP_FLOATS", 1000)
+    x, norm = picture(2, 64, 19, 22), nn.GroupNorm(32, 64)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    weight = torch.randn(8, 64, 3, 3) / 24
+    with torch.no_grad():
+        expected = F.conv2d(F.silu(norm.double()(x.double())), weight.double(), padding=1)
+        assert (winograd.conv3x3(x, weight, norm=norm.float()) - expected).abs().max() < 1e-4
+
+
+def test_long_sums_keep_their_digits():
+    """A channels-last image large enough to show what one float32 sum per channel loses."""
+    x, norm = picture(1, 32, 512, 512).contiguous(memory_format=torch.channels_last), nn.GroupNorm(32, 32)
+    with torch.no_grad():
+        expected = F.group_norm(x.double(), 32)
+        assert (group_norm.group_norm(norm, x) - expected).abs().max() < 3e-6
+        silu = group_norm.group_norm(norm, x, silu=True)
+    assert (silu - F.silu(expected)).abs().max() < 3e-6
+    assert silu.is_contiguous(memory_format=torch.channels_last)
