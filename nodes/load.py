@@ -11,10 +11,14 @@ from .runtime import (
     DETECTORS_KEY,
     EMBEDDERS_KEY,
     FOUND_WEIGHTS,
+    FULL,
     NO_BASE,
+    SAME,
     STARTER,
     base_options,
     base_path,
+    decoder_options,
+    decoder_path,
     detector_options,
     embedder_options,
     file_path,
@@ -59,6 +63,38 @@ class OSDFaceLoadModel(io.ComfyNode):
                     tooltip="Leave it at auto. fp32 if you compare with the authors' results; fp16 halves the memory; "
                     "bf16 only if fp16 gives black faces.",
                 ),
+                io.Combo.Input(
+                    "encode_precision",
+                    options=[SAME, "fp32", "fp16", "bf16"],
+                    default=SAME,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Of the VAE's encoder alone, where another precision than the rest's serves you better.",
+                ),
+                io.Combo.Input(
+                    "decode_precision",
+                    options=[SAME, "fp32", "fp16", "bf16"],
+                    default=SAME,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Of the VAE's decoder alone: fp32 for the finest gradients, at the price of time.",
+                ),
+                io.Combo.Input(
+                    "decoder",
+                    options=decoder_options(),
+                    default=FULL,
+                    optional=True,
+                    advanced=True,
+                    tooltip="full for the result. taesd_decoder (in models/vae_approx) approximates it in a fraction "
+                    "of the time, for previews and weak machines.",
+                ),
+                io.Boolean.Input(
+                    "compile",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="On takes minutes at the first face and saves time at every other: for long videos.",
+                ),
             ],
             outputs=[sockets.Model.Output(display_name="model")],
         )
@@ -78,12 +114,24 @@ class OSDFaceLoadModel(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, weights: str, base: str, precision: str) -> object:
-        return fingerprint(weights_path(weights)), fingerprint(base_path(base)), precision
+    def fingerprint_inputs(
+        cls, weights: str, base: str, precision: str, decoder: str = FULL, **_others: object
+    ) -> object:
+        paths = weights_path(weights), base_path(base), decoder_path(decoder)
+        return *(fingerprint(path) for path in paths), precision
 
     @classmethod
-    def execute(cls, weights: str, base: str, precision: str) -> io.NodeOutput:
-        model = shared_weights(weights, base, precision)
+    def execute(
+        cls,
+        weights: str,
+        base: str,
+        precision: str,
+        encode_precision: str = SAME,
+        decode_precision: str = SAME,
+        decoder: str = FULL,
+        compile: bool = False,
+    ) -> io.NodeOutput:
+        model = shared_weights(weights, base, precision, encode_precision, decode_precision, decoder, compile)
         return io.NodeOutput(model, ui={"text": [model.notice]})
 
 

@@ -16,10 +16,12 @@ import torch
 from ..osdface_core.batches import OnBatch
 from ..osdface_core.detect import DETECTORS, RetinaFace, load_detector
 from ..osdface_core.embedders import ARCFACE, MOBILEFACENET, load_embedder
+from ..osdface_core.fast import prepare
 from ..osdface_core.model import OSDFaceModel
 from ..osdface_core.one_step import OneStep
+from ..osdface_core.precision import DTYPES, Precision
 from ..osdface_core.vre import VRE
-from ..osdface_core.weights import load_model
+from ..osdface_core.weights import read_model
 from ..osdface_core.weights.authors import LORA_FILE, VRE_FILE
 from ..osdface_core.weights.catalog import Entry, entry_named, entry_of
 from ..osdface_core.weights.download import OnProgress
@@ -33,6 +35,8 @@ WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY = "osdface", "facedetection", "facerecogni
 STARTER = "starter (built in)"
 AUTHORS = "authors' files in osdface"
 NO_BASE = "none"
+SAME = "same as precision"
+FULL = "full"
 FOUND_WEIGHTS, FOUND_BASE = "osdface (wherever it is)", "sd21-base (wherever it is)"
 """Entries of the catalogue, looked for on the whole machine when a workflow runs."""
 
@@ -138,6 +142,17 @@ def find_entry(entry: Entry) -> Path | None:
     return find(entry, map(Path, [folder_paths.models_dir, *folders]))
 
 
+def decoder_options() -> list[str]:
+    """The VAE's own decoder, and TAESD's where ComfyUI keeps it for previews. Those of other models are left out."""
+    files = folder_paths.get_filename_list("vae_approx")
+    return [FULL, *(name for name in files if Path(name).stem == "taesd_decoder")]
+
+
+def decoder_path(option: str) -> Path | None:
+    """The file behind an option; None for the VAE's own. Raises FileNotFoundError."""
+    return None if option == FULL else Path(folder_paths.get_full_path_or_raise("vae_approx", option))
+
+
 def found_path(name: str) -> Path:
     path = find_entry(entry_named(name))
     if path is None:
@@ -219,12 +234,28 @@ def share(key: tuple[Any, ...], load: Callable[[], Loaded]) -> Loaded:
     return loaded
 
 
-def shared_weights(option: str, base: str, precision: str) -> Weights:
+def shared_weights(
+    option: str,
+    base: str,
+    precision: str,
+    encode_precision: str = SAME,
+    decode_precision: str = SAME,
+    decoder: str = FULL,
+    compiled: bool = False,
+) -> Weights:
     """The networks of these options: the copy that is loaded already, if any."""
-    path, dtype = weights_path(option), choose_dtype(precision)
+    path, device = weights_path(option), comfy.model_management.get_torch_device()
     sd21 = base_path(base) if path is not None and path.is_dir() else None
-    key = ("weights", fingerprint(path), fingerprint(sd21), dtype)
-    return share(key, lambda: Weights(load_model(path, sd21, dtype=dtype)))
+    unet = choose_dtype(precision)
+    encode, decode = (unet if part == SAME else DTYPES[part] for part in (encode_precision, decode_precision))
+    chosen, tiny = Precision(encode, unet, decode), decoder_path(decoder)
+    key = ("weights", fingerprint(path), fingerprint(sd21), chosen, fingerprint(tiny), compiled)
+
+    def load() -> Weights:
+        model = read_model(path, sd21)
+        return Weights(prepare(model, chosen, device=device, decoder=tiny, compiled=compiled))
+
+    return share(key, load)
 
 
 def shared_detector(path: Path) -> Detector:
@@ -237,9 +268,8 @@ def shared_embedder(path: Path) -> Resident:
 
 def choose_dtype(precision: str) -> torch.dtype:
     """fp16 keeps the image better than bf16 (71 dB against 54 dB): "auto" takes it where the device is made for it."""
-    chosen = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
-    if chosen is not None:
-        return chosen
+    if precision in DTYPES:
+        return DTYPES[precision]
     device = comfy.model_management.get_torch_device()
     return torch.float16 if comfy.model_management.should_use_fp16(device) else torch.float32
 

@@ -8,8 +8,10 @@ import sys
 import pytest
 import torch
 from conftest import ROOT
+from diffusers import AutoencoderTiny
 from host import fakes
 from host.graphs import FACE, node, restore_faces, step_by_step
+from safetensors.torch import save_file
 
 
 @pytest.fixture
@@ -53,6 +55,44 @@ def test_a_precision_is_a_copy_of_its_own(runtime):
     assert auto is fp32
     assert bf16 is not fp32
     assert bf16.resident.patcher.model.unet.dtype == torch.bfloat16
+
+
+def test_parts_of_their_own_precision_and_a_tiny_decoder(inside, runtime):
+    """Each choice is a copy of its own, and the VAE's parts are stored as chosen."""
+    file = os.path.join(inside.folders.models_dir, "vae_approx", "taesd_decoder.safetensors")
+    save_file({k: v.contiguous() for k, v in AutoencoderTiny().decoder.state_dict(prefix="decoder.").items()}, file)
+    loader, option = sys.modules["pack.nodes.load"].OSDFaceLoadModel, "taesd_decoder.safetensors"
+    assert runtime.decoder_options() == [runtime.FULL, option]
+    halves = loader.execute("starter (built in)", "none", "fp32", "fp16", "bf16").args[0]
+    tiny = loader.execute("starter (built in)", "none", "fp32", decoder=option).args[0]
+    os.remove(file)
+    vae = halves.resident.patcher.model.vae
+    assert vae.encoder.conv_in.weight.dtype == torch.float16
+    assert vae.decoder.conv_in.weight.dtype == torch.bfloat16
+    assert tiny is not halves
+    assert tiny.resident.patcher.model.tiny_decoder is not None
+
+
+def test_nothing_global_is_changed(inside):
+    """Threads, precisions and flags of PyTorch are ComfyUI's and its other packs' as well."""
+
+    def state():
+        return {
+            "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+            "precision": (torch.get_default_dtype(), torch.get_float32_matmul_precision()),
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "mkldnn": (torch.backends.mkldnn.enabled, torch.backends.mkldnn.deterministic),
+            "cudnn": [getattr(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")],
+            "tf32": (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32),
+            "attention": (torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.math_sdp_enabled()),
+            "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+            "environment": {key: value for key, value in os.environ.items() if "OMP" in key or "TORCH" in key},
+        }
+
+    before = state()
+    inside.execute(step_by_step(detect={"boxes": FACE}), ignore)
+    inside.execute(restore_faces(threshold=0.9999), ignore)
+    assert state() == before
 
 
 def test_progress_moves_with_every_batch_of_faces(inside):

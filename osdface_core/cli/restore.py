@@ -12,9 +12,11 @@ from tqdm import tqdm
 
 from ..color import Method
 from ..errors import ImageError
+from ..fast import load_prepared
 from ..images import SUFFIXES, read_photo, write_photo
 from ..model import OSDFaceModel
 from ..pipeline import restore_aligned, restore_image
+from ..precision import Precision
 from ..serialization import Json
 from ..weights import load_model
 from .choice import Choice, add_choice, check_choice
@@ -38,6 +40,13 @@ def add_to(commands: Any) -> None:
     restore.add_argument(
         "--base", type=Path, help="SD 2.1-base for the authors' files: diffusers folder or single file"
     )
+    restore.add_argument(
+        "--precision",
+        default="auto",
+        help="auto, fp32, fp16, bf16, or parts: unet=fp16,decode=bf16. On a CPU fp16 halves the memory of weights",
+    )
+    restore.add_argument("--decoder", type=Path, help="TAESD's decoder in place of the VAE's: fast and approximate")
+    restore.add_argument("--compile", action="store_true", help="compile the networks first: minutes, for many photos")
     add_choice(restore)
     restore.add_argument("--aligned", action="store_true", help="every input is one aligned face already")
     restore.add_argument("--exact", action="store_true", help="aligned, and every step as in the authors' program")
@@ -74,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     for output in written:
         if written.count(output) > 1:
             options.refuse(f"several photos would be written to {output}: restore them into folders of their own")
-    model = load_model(options.weights, options.base, device=options.device)
+    model = load(options)
     if model.notice:
         log.warning("warning: %s", model.notice)
     choice = None if options.aligned else Choice(options, model.config.crop_size)
@@ -92,12 +101,32 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def load(options: argparse.Namespace) -> OSDFaceModel:
+    """The model, prepared for speed; for --exact as the authors' program computes."""
+    if options.exact:
+        return load_model(options.weights, options.base, device=options.device, dtype=torch.float32)
+    return load_prepared(
+        options.weights,
+        options.base,
+        device=options.device,
+        precision=options.precision,
+        decoder=options.decoder,
+        compiled=options.compile,
+    )
+
+
 def check_options(options: argparse.Namespace) -> None:
     """End the command as wrong usage where options make no sense."""
     try:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError) as error:
         options.refuse(f"--device {options.device}: {str(error).splitlines()[0]}")
+    try:
+        Precision.parse(options.precision, options.device)
+    except ValueError as error:
+        options.refuse(f"--precision: {error}")
+    if options.exact and (options.precision != "auto" or options.decoder or options.compile):
+        options.refuse("--exact computes as the authors' program does: leave out --precision, --decoder and --compile")
     if options.seed is not None and not 0 <= options.seed < 2**63:
         options.refuse(f"--seed {options.seed}: it must be 0 or more, and below 2^63")
     if not 0 <= options.strength <= 1:

@@ -120,7 +120,7 @@ class FolderPaths(ModuleType):
         super().__init__("folder_paths")
         self.base, self.models_dir = base, os.path.join(base, "models")
         self.folder_names_and_paths: dict[str, Any] = {}
-        for key in ("checkpoints", "diffusers", "loras", "upscale_models"):
+        for key in ("checkpoints", "diffusers", "loras", "upscale_models", "vae_approx"):
             folder = os.path.join(self.models_dir, key)
             os.makedirs(folder, exist_ok=True)
             self.folder_names_and_paths[key] = ([folder], set(EXTENSIONS) if key != "diffusers" else {"folder"})
