@@ -91,7 +91,6 @@ def test_nothing_global_is_changed(inside):
 
     before = state()
     inside.execute(step_by_step(detect={"boxes": FACE}), ignore)
-    inside.execute(restore_faces(threshold=0.9999), ignore)
     assert state() == before
 
 

@@ -1,0 +1,126 @@
+"""The two that benchmarks/speed.py compares, each in a process of its own: our program and the authors' procedure."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
+STAGES = ("vre", "encode", "unet", "decode")
+
+
+@dataclass
+class Clock:
+    """Seconds per stage: device events on a GPU, wall and CPU time elsewhere."""
+
+    device: torch.device
+    spans: list[tuple[str, Any, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = self.now()
+        yield
+        self.spans.append((stage, start, self.now()))
+
+    def now(self) -> Any:
+        if self.device.type != "cuda":
+            return time.perf_counter(), time.process_time()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def read(self) -> dict[str, dict[str, float]]:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        totals = {stage: {"wall": 0.0, "cpu": 0.0} for stage in STAGES}
+        for stage, start, end in self.spans:
+            if self.device.type == "cuda":
+                totals[stage]["wall"] += start.elapsed_time(end) / 1000
+            else:
+                totals[stage]["wall"] += end[0] - start[0]
+                totals[stage]["cpu"] += end[1] - start[1]
+        return totals
+
+
+class Ours:
+    """A bundle, prepared; all faces in one pass."""
+
+    def __init__(self, work: Path, device: torch.device, precision: str):
+        from osdface_core import load_model
+        from osdface_core.fast import prepare
+        from osdface_core.precision import Precision
+
+        self.model = prepare(
+            load_model(work / "bundle.safetensors", device=device), Precision.parse(precision, device), device=device
+        )
+
+    def restore(self, images: Tensor, clock: Clock) -> Tensor:
+        model, step = self.model, self.model.one_step
+        with clock("vre"):
+            embeds = model.vre(images).embeds
+        with clock("encode"):
+            latents = step.encode(2 * images - 1, None)
+        with clock("unet"):
+            noise = step.predict_noise(latents, step.timestep, embeds)
+        with clock("decode"):
+            return step.finish(step.decode(step.original(latents, noise)))
+
+
+class Theirs:
+    """The authors' files over a diffusers folder; one face after another."""
+
+    def __init__(self, work: Path, device: torch.device, precision: str):
+        from authors_procedure import AuthorsProcedure
+
+        dtype = torch.float16 if precision == "fp16" and device.type == "cuda" else torch.float32
+        self.model = AuthorsProcedure(work / "authors", work / "sd21base", device, dtype)
+
+    def restore(self, images: Tensor, clock: Clock) -> Tensor:
+        model, restored = self.model, []
+        for image in images.to(model.codebook).split(1):
+            x = 2 * image - 1
+            with clock("vre"):
+                prompt = model.prompt(x)
+            with clock("encode"):
+                latent = model.encode(x)
+            with clock("unet"):
+                noise = model.predict_noise(latent, prompt)
+            with clock("decode"):
+                restored.append(model.decode(latent, noise))
+        return torch.cat(restored)
+
+
+def take_turn(
+    pipe: Connection, contestant: type, work: Path, device: str, precision: str, threads: int, faces: list[int]
+) -> None:
+    """One process's turn: load, restore one face cold, then as many at once as each of `faces` says."""
+    torch.set_num_threads(threads)
+    place = torch.device(device)
+    __import__("diffusers")  # importing it is no part of loading
+    before, started, cpu = peak(place), time.perf_counter(), time.process_time()
+    runner = contestant(work, place, precision)
+    load = {"wall": time.perf_counter() - started, "cpu": time.process_time() - cpu}
+    figures: dict[str, Any] = {"load": {**load, "before": before, "peak": peak(place)}, "stages": {}, "peak": {}}
+    images = torch.rand(16, 3, 512, 512, generator=torch.Generator().manual_seed(0)).to(place)
+    for name, count in (("cold", 1), *((str(count), count) for count in faces)):
+        clock = Clock(place)
+        with torch.inference_mode():
+            runner.restore(images[:count], clock)
+        figures["stages"][name], figures["peak"][name] = clock.read(), peak(place)
+    pipe.send(figures)
+
+
+def peak(device: torch.device) -> float:
+    """The most memory that this process has held, in GB: device memory on a GPU, resident memory elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

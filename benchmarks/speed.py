@@ -1,0 +1,194 @@
+"""Our program against the authors' procedure: time, memory and loading, in one run.
+
+    python benchmarks/speed.py [--faces 1 4] [--rounds 3] [--device cpu] [--precision auto] [--work DIR] [-o FILE]
+
+Each turn runs in a process of its own, on the same weights: full size, written by the recipe of the tests, 8 GB on
+disk, once. Theirs needs 9 GB of memory. Prints medians and ratios as Markdown; -o writes that and the same figures as
+FILE.md and FILE.json.
+On a GPU times come from device events, and are set against the ceiling of a matrix product measured in the same run.
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
+
+from authors_procedure import select_tokens  # noqa: E402
+from contestants import STAGES, Ours, Theirs, take_turn  # noqa: E402
+from parity import recipe  # noqa: E402
+
+from osdface_core.vre import VectorQuantizer, VREConfig  # noqa: E402
+from osdface_core.weights import convert  # noqa: E402
+
+FACE_TFLOP = 4.63
+"""Arithmetic of one face at 512x512."""
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    chosen = arguments()
+    write_weights(chosen.work, chosen.shared)
+    figures: Figures = {
+        "machine": describe(chosen.device, chosen.threads),
+        "precision": chosen.precision,
+        "tokens": token_selection(chosen.device),
+        **compete(chosen),
+    }
+    if chosen.device == "cuda":
+        figures["ceiling"] = matrix_ceiling(figures["precision"])
+    text = markdown(figures)
+    sys.stdout.write(text)
+    if chosen.output:
+        chosen.output.with_suffix(".md").write_text(text)
+        chosen.output.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Speed and memory against the authors' procedure.")
+    parser.add_argument("--faces", type=int, nargs="+", default=[1, 4], help="faces at once, up to 16")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", default="auto", help="of ours; theirs runs in fp32, or in fp16 beside fp16")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "osdface_full")
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="the shared test data")
+    parser.add_argument("-o", "--output", type=Path, help="where to write the figures")
+    chosen = parser.parse_args()
+    if chosen.precision == "auto":
+        chosen.precision = "fp16" if chosen.device == "cuda" else "fp32"
+    return chosen
+
+
+def write_weights(work: Path, shared: Path) -> None:
+    if not (work / "ckpt").exists():
+        recipe.write_weights("full", work, shared / "data" / "parity")
+    if not (work / "authors").exists():
+        (work / "authors").symlink_to(work / "ckpt", target_is_directory=True)
+    if not (work / "bundle.safetensors").exists():
+        convert(work / "authors", work / "sd21base", work / "bundle.safetensors")
+
+
+def describe(device: str, threads: int) -> str:
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{threads} CPU threads, {cpu_name()}"
+    return f"{name}, PyTorch {torch.__version__}"
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    return names[0].partition(": ")[2] if names else "unknown processor"
+
+
+def compete(chosen: argparse.Namespace) -> Figures:
+    """The turns of both, alternating, each in a fresh process: so peaks are its own, and one is in memory at a time."""
+    context = multiprocessing.get_context("spawn")
+    turns: dict[str, list[Figures]] = {"ours": [], "theirs": []}
+    for _ in range(chosen.rounds):
+        for name, contestant in (("ours", Ours), ("theirs", Theirs)):
+            pipe, other = context.Pipe()
+            options = (contestant, chosen.work, chosen.device, chosen.precision, chosen.threads, sorted(chosen.faces))
+            process = context.Process(target=take_turn, args=(other, *options))
+            process.start()
+            other.close()
+            turns[name].append(pipe.recv())
+            process.join()
+    return {"bundle": (chosen.work / "bundle.safetensors").stat().st_size / 1e9, "turns": turns}
+
+
+def token_selection(device: str, batch: int = 8) -> Figures:
+    """Seconds to choose the tokens of a batch: ours together, theirs face by face."""
+    config = VREConfig()
+    quantizer = VectorQuantizer(config).to(device).requires_grad_(False)
+    torch.nn.init.normal_(quantizer.embedding)
+    features = torch.randn(batch, config.cells**2, config.code_channels, device=device)
+    ways = {
+        "ours": lambda: quantizer(quantizer.select(features, config.tokens)[0]),
+        "theirs": lambda: torch.stack([select_tokens(face, quantizer.embedding) for face in features]),
+    }
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(7):
+        for name, way in ways.items():
+            started = clock()
+            way().sum().item()
+            seconds[name].append(clock() - started)
+    return {name: statistics.median(times) for name, times in seconds.items()} | {"batch": batch}
+
+
+def matrix_ceiling(precision: str, size: int = 8192) -> float:
+    """TFLOP/s of a large matrix product on the GPU: what nothing on it exceeds."""
+    a = torch.randn(size, size, device="cuda", dtype={"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision))
+    best = float("inf")
+    for _ in range(10):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        a @ a
+        end.record()
+        torch.cuda.synchronize()
+        best = min(best, start.elapsed_time(end) / 1000)
+    return 2 * size**3 / best / 1e12
+
+
+def markdown(figures: Figures) -> str:
+    """The tables, of medians. A face's time is its share of the batch's; ratios above 1 are in our favour."""
+    turns, on_gpu = figures["turns"], "ceiling" in figures
+    lines = [f"{figures['machine']}; ours in {figures['precision']}.", ""]
+
+    def row(*cells: object) -> None:
+        lines.append("| " + " | ".join(f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells) + " |")
+
+    def heading(*cells: str) -> None:
+        row(*cells)
+        lines.append("|---" * len(cells) + "|")
+
+    def median(name: str, *path: str) -> float:
+        return statistics.median(reduce(getitem, path, turn) for turn in turns[name])
+
+    def whole(name: str, count: str, clock: str) -> float:
+        return statistics.median(sum(t["stages"][count][stage][clock] for stage in STAGES) for t in turns[name])
+
+    def compare(what: str, ours: float, theirs: float) -> None:
+        row(what, ours, theirs, theirs / ours)
+
+    heading("faces at once", "clock", "ours, s a face", "theirs, s a face", "ratio", *(f"ratio {s}" for s in STAGES))
+    counts = list(turns["ours"][0]["stages"])
+    for count in counts[1:]:
+        for clock in ["wall"] if on_gpu else ["wall", "cpu"]:
+            ours, theirs = (whole(name, count, clock) / int(count) for name in turns)
+            stages = [
+                median("theirs", "stages", count, s, clock) / median("ours", "stages", count, s, clock) for s in STAGES
+            ]
+            row(count, clock, ours, theirs, theirs / ours, *stages)
+    lines.append("")
+    if on_gpu:
+        for count in counts[1:]:
+            share = FACE_TFLOP * int(count) / whole("ours", count, "wall") / figures["ceiling"]
+            lines.append(f"{count} at once: {share:.0%} of the {figures['ceiling']:.0f} TFLOP/s of a matrix product.")
+        lines.append("")
+    heading("", "ours", "theirs", "ratio")
+    compare("first face after loading, s", whole("ours", "cold", "wall"), whole("theirs", "cold", "wall"))
+    compare("loading, s", median("ours", "load", "wall"), median("theirs", "load", "wall"))
+    compare("peak memory of loading, GB", median("ours", "load", "peak"), median("theirs", "load", "peak"))
+    for count in counts[1:]:
+        compare(f"peak memory, {count} at once, GB", median("ours", "peak", count), median("theirs", "peak", count))
+    tokens = figures["tokens"]
+    compare(f"choosing tokens, {tokens['batch']} faces, ms", tokens["ours"] * 1000, tokens["theirs"] * 1000)
+    lines.append(f"\nThe bundle has {figures['bundle']:.2f} GB; before loading, a process holds ")
+    lines[-1] += f"{median('ours', 'load', 'before'):.2f} GB."
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
