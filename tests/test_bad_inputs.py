@@ -116,7 +116,7 @@ def test_choosing_no_face_changes_nothing(host, choice):
         ({"detect": {"boxes": {"x": 900, "y": 900, "width": 9, "height": 9}}}, "does not lie in the image"),
         ({"detect": {"boxes": FACE | {"width": 0}}}, "does not lie in the image"),
         ({"detect": {"boxes": {"x": 1, "y": 2}}}, "no bounding boxes.*width"),
-        ({"detect": {"boxes": [{"x": "left", "y": 0, "width": 9, "height": 9}]}}, "no bounding boxes.*left"),
+        ({"detect": {"boxes": {"x": "left", "y": 0, "width": 9, "height": 9}}}, "no bounding boxes.*left"),
         ({"detect": {"boxes": 7}}, "no bounding boxes, but a int"),
         ({"detect": {"boxes": ["boxes", 1]}}, "bounding boxes for 2 images, but the batch has 1"),
         ({"select": {"rule": "these numbers", "numbers": "first"}}, "not a face's number"),
