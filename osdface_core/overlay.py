@@ -1,5 +1,7 @@
 """Faces drawn on their photo with their numbers, to choose from."""
 
+from math import isnan
+
 import cv2
 import numpy as np
 import torch
@@ -29,6 +31,8 @@ def ink(faces: Faces) -> np.ndarray:
     """Where there is ink, edge or nothing on a frame: [H,W] uint8."""
     layer = np.zeros((faces.height, faces.width), np.uint8)
     for face in faces:
+        if any(isnan(value) for value in face.box):
+            continue
         thickness = round(min(max(1, face.width / 25), FAR / 25))
         left, top, right, bottom = (round(min(max(value, -FAR), FAR)) for value in face.box)
         cv2.rectangle(layer, (left, top), (right, bottom), INK, thickness)
