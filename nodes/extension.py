@@ -8,6 +8,7 @@ from .detect import OSDFaceDetect
 from .download import OSDFaceDownloadWeights
 from .identity import OSDFaceIdentity
 from .load import OSDFaceLoadDetector, OSDFaceLoadEmbedder, OSDFaceLoadModel
+from .mask import OSDFaceLoadParser, OSDFaceMask
 from .native import OSDFaceModelFromComfy
 from .paste import OSDFacePaste
 from .prompt import OSDFaceEncodePrompt
@@ -42,5 +43,7 @@ class OSDFaceExtension(ComfyExtension):
             OSDFaceSetCrops,
             OSDFaceMatchColor,
             OSDFaceIdentity,
+            OSDFaceLoadParser,
+            OSDFaceMask,
             OSDFacePaste,
         ]

@@ -1,12 +1,13 @@
 """Paste restored faces back."""
 
 import json
+from typing import get_args
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, paste_faces
-from ..osdface_core.masks import FEATHER
+from ..osdface_core.masks import FEATHER, Shape
 from . import sockets
 from .runtime import intermediate
 
@@ -38,6 +39,20 @@ class OSDFacePaste(io.ComfyNode):
                     optional=True,
                     tooltip="Restores only where it is white. Leave it open to restore whole faces.",
                 ),
+                io.Combo.Input(
+                    "shape",
+                    optional=True,
+                    options=list(get_args(Shape)),
+                    default="square",
+                    tooltip="square takes the whole crop. ellipse takes the head alone, and leaves more of the photo "
+                    "around it.",
+                ),
+                io.Mask.Input(
+                    "face_masks",
+                    optional=True,
+                    tooltip="Connect Face Masks, or any masks drawn on the crops, one for every face: only what is "
+                    "white in them is pasted.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -48,11 +63,26 @@ class OSDFacePaste(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image: Tensor, crops: FaceCrops, strength: float, feather: float, mask: Tensor | None = None
+        cls,
+        image: Tensor,
+        crops: FaceCrops,
+        strength: float,
+        feather: float,
+        mask: Tensor | None = None,
+        shape: Shape = "square",
+        face_masks: Tensor | None = None,
     ) -> io.NodeOutput:
         pixels = intermediate(sockets.from_image(image))
         region = None if mask is None else sockets.from_mask(mask, *pixels.shape[2:])
-        result = paste_faces(pixels, crops, strength=strength, feather=feather, mask=region)
+        result = paste_faces(
+            pixels,
+            crops,
+            strength=strength,
+            feather=feather,
+            mask=region,
+            shape=shape,
+            crop_masks=face_masks if len(crops) else None,
+        )
         report = json.dumps(result.report_json(), indent=1)
         return io.NodeOutput(
             sockets.with_pixels(image, pixels, result.image), result.mask, report, ui=sockets.said(result)

@@ -19,6 +19,7 @@ from ..osdface_core.embedders import ARCFACE, MOBILEFACENET, load_embedder
 from ..osdface_core.fast import prepare
 from ..osdface_core.model import OSDFaceModel
 from ..osdface_core.one_step import OneStep
+from ..osdface_core.parsing import BISENET, PARSENET, load_parser
 from ..osdface_core.precision import DTYPES, Precision
 from ..osdface_core.vre import VRE
 from ..osdface_core.weights import read_model
@@ -94,6 +95,11 @@ def embedder_options() -> list[str]:
     return there or [ARCFACE]
 
 
+def parser_options() -> list[str]:
+    """facexlib's face parsers, ParseNet even where it is missing."""
+    return known_files(DETECTORS_KEY, (PARSENET, BISENET)) or [PARSENET]
+
+
 def known_files(key: str, names: Iterable[str]) -> list[str]:
     """The files of these names in a key's folders, whatever their format."""
     known = {Path(name).stem.lower() for name in names}
@@ -130,7 +136,7 @@ def base_path(option: str) -> Path | None:
 def file_path(key: str, option: str) -> Path | None:
     """The file behind an option, wherever it is on this machine, or None where it is missing."""
     path = folder_paths.get_full_path(key, option)
-    if path is None and option in (ARCFACE, *DETECTORS.values()):
+    if path is None and option in (ARCFACE, PARSENET, *DETECTORS.values()):
         return find_entry(entry_of(option))
     return None if path is None else Path(path)
 
@@ -264,6 +270,10 @@ def shared_detector(path: Path) -> Detector:
 
 def shared_embedder(path: Path) -> Resident:
     return share(("embedder", fingerprint(path)), lambda: Resident(load_embedder(path)))
+
+
+def shared_parser(path: Path) -> Resident:
+    return share(("parser", fingerprint(path)), lambda: Resident(load_parser(path)))
 
 
 def choose_dtype(precision: str) -> torch.dtype:

@@ -3,6 +3,7 @@
 OSDFACE_MODEL     runtime.Weights or native.NativeWeights: the networks under ComfyUI's memory management
 OSDFACE_DETECTOR  runtime.Detector: RetinaFace, likewise
 OSDFACE_EMBEDDER  runtime.Resident: a face embedder, likewise
+OSDFACE_PARSER    runtime.Resident: a face parser, likewise
 OSDFACE_FACES     osdface_core.Faces
 OSDFACE_CROPS     osdface_core.FaceCrops
 OSDFACE_PROMPT    osdface_core.Prompts
@@ -22,6 +23,7 @@ from ..osdface_core.faces import Box, Face
 Model = io.Custom("OSDFACE_MODEL")
 Detector = io.Custom("OSDFACE_DETECTOR")
 Embedder = io.Custom("OSDFACE_EMBEDDER")
+Parser = io.Custom("OSDFACE_PARSER")
 Faces = io.Custom("OSDFACE_FACES")
 Crops = io.Custom("OSDFACE_CROPS")
 Prompt = io.Custom("OSDFACE_PROMPT")

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from math import ceil, floor, inf
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .align import warp
 from .errors import ImageError
 from .faces import FaceCrops, FaceReport, check_image, inverse
-from .masks import FEATHER, square_mask
+from .masks import FEATHER, Shape, shape_mask
 from .serialization import Json, tensor_from_json, tensor_to_json
 
 Region = tuple[int, int, int, int]
@@ -72,8 +73,10 @@ def paste_faces(
     crops: FaceCrops,
     *,
     strength: float = 1.0,
+    shape: Shape = "square",
     feather: float = FEATHER,
     mask: Tensor | None = None,
+    crop_masks: Tensor | None = None,
     antialias: bool = True,
 ) -> Composite:
     """Paste restored crops into `image` [B,3,H,W], which may be the source or any enlargement of it.
@@ -82,8 +85,10 @@ def paste_faces(
     are bit-identical; with nothing to paste the same tensor comes back.
 
     strength: 0..1, a straight mix of the photo and the restored face.
+    shape: "square" for the whole crop, "ellipse" for the head alone.
     feather: 0..0.5, the width of a face's soft border as a share of its crop's side.
     mask: [B,H,W] or [1,H,W], 0..1, where restoration is wanted; joined with the faces' own masks by minimum.
+    crop_masks: [N,h,w], 0..1, where in each crop the face is, as `parse_masks` tells; joined in the same way.
     antialias: False samples a shrinking crop bilinearly, as facexlib does.
     """
     check_image(image)
@@ -93,6 +98,8 @@ def paste_faces(
     if mask is not None and (mask.ndim != 3 or mask.shape[0] not in (1, frames) or mask.shape[1:] != (height, width)):
         expected = f"[{frames},{height},{width}], or [1,{height},{width}] for all images"
         raise ImageError(f"The mask must be {expected}, not {list(mask.shape)}.")
+    if crop_masks is not None and (crop_masks.ndim != 3 or len(crop_masks) != len(crops)):
+        raise ImageError(f"There are {len(crops)} face crops, so {len(crops)} masks are needed, one for every crop.")
     reasons = ["" if strength > 0 else "strength is 0"] * len(crops)
     weight = image.new_zeros(frames, height, width)
     if not len(crops) or strength <= 0:
@@ -103,7 +110,9 @@ def paste_faces(
     to_background = background_matrices(crops, height, width)
     regions = [region_of(matrix, crops.size, height, width) for matrix in to_background]
     reasons = ["outside the image" if is_empty(region) else "" for region in regions]
-    square = square_mask(crops.size, feather).to(image)[None]
+    own = shape_mask(crops.size, shape, feather).to(image)[None].expand(len(crops), -1, -1)
+    if crop_masks is not None:
+        own = own.minimum(F.interpolate(crop_masks[:, None].to(image), own.shape[1:], mode="bilinear")[:, 0])
     spacing = SPACING if antialias else inf
     for frame in range(frames):
         members = [n for n, face in enumerate(crops.faces) if face.frame == frame and not is_empty(regions[n])]
@@ -115,7 +124,7 @@ def paste_faces(
             for n in group:
                 x0, y0, x1, y1 = regions[n]
                 to_region = to_background[n] - torch.tensor([[0, 0, x0], [0, 0, y0]])
-                layers = torch.cat([crops.images[n].to(image), square])  # 0 at the border, and so beyond it
+                layers = torch.cat([crops.images[n].to(image), own[n : n + 1]])  # 0 at the border, and so beyond it
                 layers = warp(layers, to_region, (y1 - y0, x1 - x0), padding="border", spacing=spacing)
                 face, soft = layers[:3], layers[3]
                 if mask is not None:

@@ -2,9 +2,11 @@
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
-from osdface_core.masks import square_mask
+from osdface_core import ImageError
+from osdface_core.masks import ellipse_mask, fade_inwards, shape_mask, square_mask
 
 
 def facexlib_mask(side: int) -> np.ndarray:
@@ -46,3 +48,32 @@ def test_it_is_the_same_shape_at_every_size():
     small, large = square_mask(256), square_mask(512)
     reduced = torch.nn.functional.interpolate(large[None, None], (256, 256), mode="bilinear", antialias=True)[0, 0]
     assert (small - reduced).abs().max() < 0.03
+
+
+def test_the_ellipse_is_about_the_head_and_zero_at_its_edge():
+    mask = ellipse_mask(512)
+    assert mask[256, 256] == 1
+    for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1], mask[:, :50], mask[40, 40]):
+        assert (edge == 0).all()
+    assert torch.allclose(mask, mask.flip(0), atol=1e-6)
+    assert torch.allclose(mask, mask.flip(1), atol=1e-6)
+    assert mask[256, 52:460].min() > 0
+    assert (mask <= square_mask(512) + 0.02).all()
+    assert torch.equal(shape_mask(64, "ellipse"), ellipse_mask(64))
+    with pytest.raises(ImageError, match="no shape 'star'"):
+        shape_mask(64, "star")
+
+
+def test_a_border_fades_inwards_alike_at_every_size():
+    masks = []
+    for size in (128, 512):
+        mask = torch.zeros(1, size, size)
+        mask[:, size // 4 : -size // 4, size // 4 : -size // 4] = 1
+        soft = fade_inwards(mask, 0.1)[0]
+        assert (soft[mask[0] == 0] < 0.1).all()
+        assert (soft[: size // 4 - size // 64] == 0).all()
+        assert soft[size // 2, size // 2] == 1
+        masks.append(soft)
+    reduced = torch.nn.functional.interpolate(masks[1][None, None], (128, 128), mode="area")[0, 0]
+    assert (masks[0] - reduced).abs().max() < 0.05
+    assert torch.equal(fade_inwards(torch.ones(1, 64, 64)), torch.ones(1, 64, 64))

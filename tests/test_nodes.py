@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import ROOT, SHARED
+from host.client import NodeError
 from host.graphs import FACE, all_in_one, loaders, node, step_by_step
 from PIL import Image
 
@@ -221,3 +222,21 @@ def test_nodes_are_found_by_what_people_call_them(host):
         for group in ("required", "optional"):
             slots = about["input"].get(group, {}).values()
             assert all(options.get("tooltip") for _, options in slots), about["name"]
+
+
+def test_masks_on_the_crops_and_an_ellipse_limit_what_is_pasted(host):
+    """The mask of Load Image, black where a photo has no transparency, stands for one drawn on the crop."""
+    whole = host.picture(host.run(step_by_step(detect={"boxes": FACE}))["save"])
+    head = host.picture(host.run(step_by_step(detect={"boxes": FACE}, paste={"shape": "ellipse"}))["save"])
+    assert 0.4 < (head != ASTRONAUT).any(2).sum() / (whole != ASTRONAUT).any(2).sum() < 0.8
+    nothing = host.run(step_by_step(detect={"boxes": FACE}, paste={"face_masks": ["image", 1]}))
+    assert (host.picture(nothing["save"]) == ASTRONAUT).all()
+
+
+def test_a_missing_parser_says_where_to_get_it(host):
+    prompt = step_by_step(detect={"boxes": FACE}, paste={"face_masks": ["mask", 0]})
+    prompt["parser"] = node("OSDFaceLoadParser", parser="parsing_parsenet.pth")
+    inputs = {"hair": True, "glasses": False, "feather": 0.1, "batch_size": 4}
+    prompt["mask"] = node("OSDFaceMask", crops=["restore", 0], parser=["parser", 0], **inputs)
+    with pytest.raises(NodeError, match="osdface weights download parsenet"):
+        host.run(prompt)

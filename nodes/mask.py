@@ -1,0 +1,90 @@
+"""Where the face is in a crop: parsed into skin, hair, glasses and what covers them."""
+
+from comfy_api.latest import io
+
+from ..osdface_core import FaceCrops
+from ..osdface_core.masks import FEATHER
+from ..osdface_core.parsing import PARSENET, parse_masks
+from ..osdface_core.weights.catalog import entry_of
+from . import sockets
+from .runtime import DETECTORS_KEY, GIGABYTE, Resident, file_path, fingerprint, parser_options, progress, shared_parser
+
+
+class OSDFaceLoadParser(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceLoadParser",
+            display_name="Load Face Parser (ParseNet)",
+            category=sockets.CATEGORY,
+            description="Loads the network that tells skin, hair, glasses and background apart in a face.",
+            search_aliases=["face parsing", "parsenet", "bisenet", "face segmentation"],
+            inputs=[
+                io.Combo.Input(
+                    "parser",
+                    options=parser_options(),
+                    tooltip="facexlib's ParseNet or BiSeNet. Files belong into models/facedetection.",
+                ),
+            ],
+            outputs=[sockets.Parser.Output(display_name="parser")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, parser: str) -> bool | str:
+        if file_path(DETECTORS_KEY, parser) is None:
+            return f"{parser} is not on this machine. {entry_of(PARSENET).how_to_get}"
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, parser: str) -> object:
+        return fingerprint(file_path(DETECTORS_KEY, parser))
+
+    @classmethod
+    def execute(cls, parser: str) -> io.NodeOutput:
+        path = file_path(DETECTORS_KEY, parser)
+        if path is None:
+            raise FileNotFoundError(cls.validate_inputs(parser))
+        return io.NodeOutput(shared_parser(path))
+
+
+class OSDFaceMask(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceMask",
+            display_name="Face Masks (parsing)",
+            category=sockets.CATEGORY,
+            description="Finds the face in every crop, so that Paste Faces leaves background, clothes, hats and hands "
+            "in front of the face as they are; hair and glasses too, if you want.",
+            search_aliases=["face mask", "face parsing", "occlusion", "keep glasses", "keep hair", "face segmentation"],
+            inputs=[
+                sockets.Crops.Input(
+                    "crops", tooltip="Connect Restore Face Crops; or Crop Faces, if something covers the faces."
+                ),
+                sockets.Parser.Input("parser", tooltip="Connect Load Face Parser."),
+                io.Boolean.Input("hair", default=True, tooltip="Turn it off to keep the photo's own hair."),
+                io.Boolean.Input("glasses", default=True, tooltip="Turn it off to keep the photo's own glasses."),
+                io.Float.Input(
+                    "feather",
+                    default=FEATHER,
+                    min=0.0,
+                    max=0.5,
+                    step=0.01,
+                    tooltip="Width of the soft border inside the face, as a share of the crop. Raise it if you see an "
+                    "edge.",
+                ),
+                sockets.batch_size_input(),
+            ],
+            outputs=[io.Mask.Output(display_name="masks")],
+        )
+
+    @classmethod
+    def execute(
+        cls, crops: FaceCrops, parser: Resident, hair: bool, glasses: bool, feather: float, batch_size: int
+    ) -> io.NodeOutput:
+        if not len(crops):
+            return io.NodeOutput(crops.images.new_zeros(1, crops.size, crops.size))
+        leave = [name for name, wanted in (("hair", hair), ("glasses", glasses)) if not wanted]
+        network, on_batch = parser.use(0.6 * GIGABYTE * min(batch_size, len(crops))), progress(len(crops))
+        masks = parse_masks(network, crops, leave=leave, feather=feather, batch_size=batch_size, on_batch=on_batch)
+        return io.NodeOutput(masks)
