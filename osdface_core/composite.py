@@ -129,6 +129,7 @@ def paste_faces(
                 face, soft = layers[:3], layers[3]
                 if mask is not None:
                     soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft))
+                if mask is not None or crop_masks is not None:
                     reasons[n] = "" if soft.any() else "outside the mask"
                 here = (..., slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
                 colour[here] += soft * face

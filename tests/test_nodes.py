@@ -5,7 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, SHARED
+from facexlib.parsing.bisenet import BiSeNet
 from host.client import NodeError
 from host.graphs import FACE, all_in_one, loaders, node, step_by_step
 from PIL import Image
@@ -240,3 +242,21 @@ def test_a_missing_parser_says_where_to_get_it(host):
     prompt["mask"] = node("OSDFaceMask", crops=["restore", 0], parser=["parser", 0], **inputs)
     with pytest.raises(NodeError, match="osdface weights download parsenet"):
         host.run(prompt)
+
+
+def test_what_the_parser_takes_for_background_is_not_pasted(host):
+    """BiSeNet without weights in its last layer: to it everything is background."""
+    network = BiSeNet(num_class=19)
+    torch.nn.init.zeros_(network.conv_out.conv_out.weight)
+    path = host.base / "models" / "facedetection" / "parsing_bisenet.pth"
+    torch.save(network.state_dict(), path)
+    prompt = step_by_step(detect={"boxes": FACE}, paste={"face_masks": ["mask", 0]})
+    prompt["parser"] = node("OSDFaceLoadParser", parser=path.name)
+    inputs = {"hair": True, "glasses": True, "feather": 0.1, "batch_size": 4}
+    prompt["mask"] = node("OSDFaceMask", crops=["restore", 0], parser=["parser", 0], **inputs)
+    try:
+        outputs = host.run(prompt)
+    finally:
+        path.unlink()
+    assert (host.picture(outputs["save"]) == ASTRONAUT).all()
+    assert report(outputs)["faces"][0]["reason"] == "outside the mask"
