@@ -59,7 +59,7 @@ def test_an_interrupted_save_leaves_no_bundle(tiny, tmp_path, monkeypatch):
 
 def test_a_notice_travels_with_the_bundle(starter, tmp_path):
     save_bundle(starter, tmp_path / "starter.safetensors", licences="MIT")
-    assert "untrained" in load_bundle(tmp_path / "starter.safetensors").notice
+    assert "starter weights" in load_bundle(tmp_path / "starter.safetensors").notice
 
 
 def test_the_starter_is_the_same_every_time_and_leaves_the_random_state_alone(starter):

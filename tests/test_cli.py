@@ -45,7 +45,7 @@ def test_a_photo_goes_in_and_a_restored_photo_comes_out(tmp_path, messages):
     assert not changed[300:].any()
     assert report["faces"][0]["restored"]
     assert report["summary"] == "frame 0: 1 of 1 face(s) restored"
-    assert "untrained" in messages.text
+    assert "starter weights" in messages.text
     assert "1 of 1 face(s) restored" in messages.text
 
 

@@ -13,7 +13,7 @@ from host.graphs import FACE, Prompt, node, restore_faces, step_by_step
 
 from osdface_core.model import OSDFaceModel
 from osdface_core.weights import save_bundle
-from osdface_core.weights.starter import CONFIG
+from osdface_core.weights.starter import load_starter
 
 BUNDLE = "large.safetensors"
 
@@ -28,8 +28,9 @@ def comfyui(tmp_path):
     furnish(tmp_path, SHARED if SHARED.is_dir() else None)
     folder = tmp_path / "models" / "osdface"
     folder.mkdir()
-    unet = {**CONFIG.unet, "block_out_channels": [32, 64, 768]}
-    save_bundle(OSDFaceModel(replace(CONFIG, unet=unet)), folder / BUNDLE)
+    config = load_starter().config
+    unet = {**config.unet, "block_out_channels": [64, 96, 800]}
+    save_bundle(OSDFaceModel(replace(config, unet=unet)), folder / BUNDLE)
     server = start_comfyui(tmp_path, Path(os.environ["COMFYUI_PATH"]))
     yield server
     server.stop()

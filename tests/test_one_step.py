@@ -107,7 +107,7 @@ def test_a_face_does_not_depend_on_its_batch(starter, seed):
 def test_no_crops_need_no_pass(starter):
     crops = FaceCrops(torch.empty(0, 3, 256, 256), Faces((), 1, 9, 9), torch.empty(0, 2, 3))
     prompts = encode_prompts(starter.vre, crops)
-    assert prompts.embeds.shape == (0, 77, 1024)
+    assert prompts.embeds.shape == (0, 77, starter.config.vre.prompt_channels)
     assert len(restore_crops(starter.one_step, crops, prompts)) == 0
 
 

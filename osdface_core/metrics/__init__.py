@@ -23,7 +23,8 @@ def measures(
         "sharpness": lambda images, target: sharpness(images),
     }
     for name in perceptual.split(","):
-        found[f"{name.partition(':')[2].rpartition('/')[2] or name} ↓"] = load_distance(name)
+        kind, _, metric = name.partition(":")
+        found[f"{metric if kind == 'pyiqa' else f'{kind} features'} ↓"] = load_distance(name)
     if embedder is not None:
         found["identity ↑"] = lambda images, target: identity(embedder, images, target)
         found["Deg. ↓"] = lambda images, target: degrees(identity(embedder, images, target))
