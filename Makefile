@@ -12,7 +12,7 @@ export PYTHON TORCH TORCHVISION OSDFACE_SHARED
 # Restore a real photo. With a detector's weights (DETECTOR=file) its faces are found; without, they are read from the
 # JSON beside the photo, which `osdface detect` wrote.
 demo: $(VENV)/ready
-	$(VENV)/bin/osdface restore $(PHOTO) -o $(OUT) --report --force \
+	$(VENV)/bin/osdface restore $(PHOTO) -o $(OUT) --color wavelet --report --force \
 		$(if $(DETECTOR),--detector $(DETECTOR),--faces $(basename $(PHOTO)).json)
 
 test: $(VENV)/ready-dev
