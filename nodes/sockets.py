@@ -31,6 +31,8 @@ Prompt = io.Custom("OSDFACE_PROMPT")
 CATEGORY = "OSDFace"
 NO_LIMIT = 16384
 """The size of the largest image that ComfyUI's nodes allow: no face is larger."""
+SHOWN_LINES = 4
+"""How much of a summary a node shows: a video has a line for every frame."""
 
 
 def threshold_input(advanced: bool = False) -> io.Float.Input:
@@ -154,7 +156,10 @@ def to_lines(faces: Iterable[Face], values: Iterable[float]) -> str:
 
 def said(result: Composite) -> dict[str, list[str]]:
     """What became of the faces, shown on the node by web/message.js."""
-    return {"text": [result.summary()]}
+    lines = result.summary().splitlines()
+    if len(lines) > SHOWN_LINES:
+        lines = [*lines[: SHOWN_LINES - 2], f"… {len(lines) - SHOWN_LINES + 1} more in the report …", lines[-1]]
+    return {"text": ["\n".join(lines)]}
 
 
 def from_mask(mask: Tensor, height: int, width: int) -> Tensor:

@@ -45,6 +45,7 @@ def test_the_pictures_of_the_pages_are_there_and_small():
     pages = "".join(page.read_text("utf-8") for page in folder.glob("*.md"))
     named = set(re.findall(r"\((pictures/.+?)\)", pages))
     assert named == {f"pictures/{path.name}" for path in (folder / "pictures").iterdir()}
+    assert named == {f"pictures/{node}.webp" for node in NODES}
     assert max((folder / name).stat().st_size for name in named) < 60_000
 
 

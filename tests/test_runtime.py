@@ -1,6 +1,7 @@
 """How the nodes behave inside a host: shared weights, progress, interrupts, batches."""
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -138,7 +139,12 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
     hook = model.resident.patcher.model.unet.register_forward_hook(lambda *_: passes.append(1))
     restored = nodes["restore"].OSDFaceRestore.execute(model, crops, 4, False, 0, 399).args[0]
     hook.remove()
-    image, mask, _ = nodes["paste"].OSDFacePaste.execute(frames, restored, 1.0, 0.1).args
+    pasted = nodes["paste"].OSDFacePaste.execute(frames, restored, 1.0, 0.1)
+    image, mask, report = pasted.args
+    assert len(json.loads(report)["summary"].splitlines()) == 16
+    shown = pasted.ui["text"][0].splitlines()
+    assert shown[2] == "… 13 more in the report …"
+    assert (len(shown), shown[-1]) == (4, "frame 15: 3 of 3 face(s) restored")
     assert len(passes) == -(-sum(counts) // 4)
     assert image.shape == frames.shape
     assert mask.shape == (16, 240, 320)
