@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 OSDFACE_SHARED ?= ../shared
 DETECTOR ?= $(wildcard $(OSDFACE_SHARED)/data/weights/detection_mobilenet0.25_Final.pth)
-PHOTO ?= examples/astronaut.png
+PHOTO ?= photos/astronaut.png
 OUT ?= demo
 
 export PYTHON TORCH TORCHVISION OSDFACE_SHARED

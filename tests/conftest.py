@@ -106,14 +106,14 @@ def detector(shared: Path) -> RetinaFace:
 
 @pytest.fixture
 def astronaut() -> osdface_core.Photo:
-    return osdface_core.read_photo(ROOT / "examples" / "astronaut.png")
+    return osdface_core.read_photo(ROOT / "photos" / "astronaut.png")
 
 
 @pytest.fixture(scope="session")
 def face_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of six 64 px portraits to train on: the astronaut, seen and lit differently."""
     folder = tmp_path_factory.mktemp("faces")
-    portrait = osdface_core.read_photo(ROOT / "examples" / "astronaut.png").pixels[:, :, 30:222, 128:320]
+    portrait = osdface_core.read_photo(ROOT / "photos" / "astronaut.png").pixels[:, :, 30:222, 128:320]
     for number in range(6):
         view = portrait[:, :, 8 * number :, : 192 - 8 * number] ** (0.7 + 0.15 * number)
         view = torch.nn.functional.interpolate(view.roll(number, 1), (64, 64), mode="area")

@@ -16,7 +16,7 @@ from PIL import Image
 from osdface_core import load_model
 from osdface_core.weights import save_bundle
 
-ASTRONAUT = np.array(Image.open(ROOT / "examples" / "astronaut.png"))
+ASTRONAUT = np.array(Image.open(ROOT / "photos" / "astronaut.png"))
 
 
 def steps(image="image", **changes):
@@ -219,7 +219,7 @@ def test_a_full_disk_is_an_error_that_leaves_what_was_there(tmp_path, tiny_weigh
     """A file may have 500 bytes: a stand-in for a disk that is full."""
     photo = tmp_path / "photo.png"
     Image.fromarray(ASTRONAUT if what == "photo" else ASTRONAUT[:2, :2]).save(photo)
-    faces = json.loads((ROOT / "examples" / "astronaut.json").read_text())
+    faces = json.loads((ROOT / "photos" / "astronaut.json").read_text())
     if what == "report":
         faces |= {"height": 2, "width": 2}
     (tmp_path / "faces.json").write_text(json.dumps(faces))

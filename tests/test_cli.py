@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from osdface_core import Faces
 from osdface_core.cli import main
 
-PHOTO, FACES = ROOT / "examples" / "astronaut.png", ROOT / "examples" / "astronaut.json"
+PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
 
 
 @pytest.fixture(autouse=True)

@@ -89,7 +89,7 @@ def test_every_photo_gives_the_faces_it_shows(shared, detector):
 
 
 def test_the_photos_carried_here_come_with_the_faces_the_detector_finds(detector, astronaut):
-    beside = Faces.from_json(json.loads((ROOT / "examples" / "astronaut.json").read_text()))
+    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text()))
     found = detector.detect(astronaut.pixels)
     assert np.abs(as_rows(found) - as_rows(beside)).max() < 1e-3
 

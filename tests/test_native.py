@@ -9,7 +9,7 @@ from host.client import NodeError
 from host.graphs import FACE, native_route, node, step_by_step
 from PIL import Image
 
-ASTRONAUT = np.array(Image.open(ROOT / "examples" / "astronaut.png"))
+ASTRONAUT = np.array(Image.open(ROOT / "photos" / "astronaut.png"))
 
 
 def native_steps(**changes):

@@ -12,7 +12,7 @@ from host.client import NodeError
 from host.graphs import FACE, all_in_one, loaders, node, step_by_step
 from PIL import Image
 
-ASTRONAUT = np.array(Image.open(ROOT / "examples" / "astronaut.png"))
+ASTRONAUT = np.array(Image.open(ROOT / "photos" / "astronaut.png"))
 
 real_detection = pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data: set OSDFACE_SHARED to its folder")
 

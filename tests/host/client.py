@@ -130,9 +130,9 @@ def furnish(base: Path, shared: Path | None) -> None:
     inputs, detectors = base / "input", base / "models" / "facedetection"
     for folder in (inputs, detectors):
         folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "examples" / "astronaut.png", inputs)
+    shutil.copy(ROOT / "photos" / "astronaut.png", inputs)
     Image.new("RGB", (300, 200), (90, 120, 150)).save(inputs / "noface.png")
-    film(ROOT / "examples" / "astronaut.png", inputs / "astronaut.webm")
+    film(ROOT / "photos" / "astronaut.png", inputs / "astronaut.webm")
     if shared is not None:
         shutil.copy(shared / "weights" / DETECTOR, detectors)
         shutil.copy(shared / "images" / "group_solvay1927.jpg", inputs)
