@@ -1,6 +1,6 @@
 """The whole job without ComfyUI: the stages in their order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import torch
@@ -16,8 +16,10 @@ from .embedders import Embedder
 from .errors import ImageError
 from .faces import FaceCrops, Faces, check_image
 from .identity import check_identity
+from .masks import Shape
 from .model import OSDFaceModel
 from .one_step import restore_crops
+from .parsing import FaceParser, parse_masks
 from .vre import encode_prompts
 
 
@@ -37,6 +39,9 @@ def restore_image(
     color: Method = "none",
     embedder: Embedder | None = None,
     min_identity: float = 0.0,
+    shape: Shape = "square",
+    parser: FaceParser | None = None,
+    leave: Collection[str] = (),
     batch_size: int = 4,
     seed: int | None = None,
     on_batch: OnBatch | None = None,
@@ -53,6 +58,9 @@ def restore_image(
     color: "wavelet" or "adain" gives the restored faces the photo's colours.
     embedder: measures how alike each face is before and after, for the report.
     min_identity: 0..1, needs the embedder; faces less alike than this are left as they were.
+    shape: "square" takes the whole crop, "ellipse" the head alone.
+    parser: finds hands, hats and other things before a face, which then stay as in the photo.
+    leave: parts of the face that stay too, such as "hair" or "glasses": needs the parser.
     batch_size: faces that go through the networks together.
     seed: None for the posterior's mode, the same result every time; a number samples the posterior.
     on_batch: called with (faces done, faces in all); what it raises ends the work.
@@ -73,7 +81,9 @@ def restore_image(
         restored = restore_crops(one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
         restored = match_color(restored, crops, color)
         crops = check_identity(embedder, crops, restored, min_identity)
-    return paste_faces(image if background is None else background, crops, strength=strength)
+    masks = None if parser is None else parse_masks(parser, crops, leave=leave, batch_size=batch_size)
+    target = image if background is None else background
+    return paste_faces(target, crops, strength=strength, shape=shape, crop_masks=masks)
 
 
 @torch.no_grad()

@@ -11,10 +11,11 @@ import torch
 from conftest import ROOT
 from parity.harness import HERE, LIMITS, STRIDE
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from osdface_core import Faces
 from osdface_core.cli import main
+from osdface_core.parsing import PARTS, FaceParser
 
 PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
 
@@ -271,3 +272,24 @@ def test_only_the_faces_that_are_chosen_are_restored(tmp_path, shared, detector_
     assert restored("--select", "leftmost", "--count", 2, "--skip-sharp", 0) == []
     embedder = ["--embedder", shared / "weights" / "mobilefacenet.safetensors"]
     assert restored("--select", "0-3", "--person", PHOTO, *embedder) == []
+
+
+def test_a_head_alone_changes_less_than_its_square_and_a_parser_keeps_what_is_no_face(tmp_path, messages):
+    torch.manual_seed(0)
+    parser = FaceParser("parsenet")
+    parser.network.out_mask_conv.conv2d.bias.data[PARTS["background"][0]] = 1e6
+    save_file(parser.network.state_dict(), tmp_path / "parser.safetensors")
+    changed = {}
+    for name, options in (
+        ("square", ()),
+        ("ellipse", ("--shape", "ellipse")),
+        ("parsed", ("--parser", tmp_path / "parser.safetensors", "--leave", "hair")),
+    ):
+        assert run("restore", PHOTO, "-o", tmp_path / f"{name}.png", "--faces", FACES, *options) == 0
+        changed[name] = (np.array(Image.open(PHOTO)) != np.array(Image.open(tmp_path / f"{name}.png"))).any(2).sum()
+    assert 0 < changed["ellipse"] < 0.8 * changed["square"]
+    assert changed["parsed"] == 0
+    with pytest.raises(SystemExit):
+        run("restore", PHOTO, "-o", tmp_path / "out.png", "--faces", FACES, "--leave", "hair")
+    with pytest.raises(SystemExit):
+        run("restore", PHOTO, "-o", tmp_path / "out.png", "--aligned", "--shape", "ellipse")

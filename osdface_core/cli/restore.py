@@ -14,7 +14,9 @@ from ..color import Method
 from ..errors import ImageError
 from ..fast import load_prepared
 from ..images import SUFFIXES, read_photo, write_photo
+from ..masks import Shape
 from ..model import OSDFaceModel
+from ..parsing import PARTS, FaceParser, load_parser
 from ..pipeline import restore_aligned, restore_image
 from ..precision import Precision
 from ..serialization import Json
@@ -67,6 +69,11 @@ def add_to(commands: Any) -> None:
     restore.add_argument(
         "--min-identity", type=float, default=0.0, help="0..1: leave faces that turn out less alike as they were"
     )
+    restore.add_argument("--shape", choices=get_args(Shape), default="square", help="paste whole crops, or heads alone")
+    restore.add_argument("--parser", help="face parser's weights, or parsenet: keeps what is before a face, like hands")
+    restore.add_argument(
+        "--leave", nargs="+", choices=PARTS, default=(), metavar="PART", help="parts to keep, such as hair"
+    )
     restore.add_argument("--batch-size", type=int, default=4, help="faces restored together; less takes less memory")
     restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
     restore.add_argument("--force", action="store_true", help="overwrite outputs that exist")
@@ -87,12 +94,13 @@ def run(options: argparse.Namespace) -> int:
     if model.notice:
         log.warning("warning: %s", model.notice)
     choice = None if options.aligned else Choice(options, model.config.crop_size)
+    parser = None if options.parser is None else load_parser(options.parser, device=options.device)
     failed = 0
     bar = tqdm(inputs, unit="photo", disable=None)
     for path, output in zip(bar, outputs, strict=True):
         bar.set_postfix_str(path.name)
         try:
-            restore_file(path, output, model, choice, options)
+            restore_file(path, output, model, choice, parser, options)
         except (ImageError, OSError) as error:
             failed += 1
             log.error("error: %s", error)
@@ -135,6 +143,8 @@ def check_options(options: argparse.Namespace) -> None:
         options.refuse(f"--min-identity {options.min_identity}: it must lie between 0 and 1")
     if options.min_identity > 0 and options.embedder is None:
         options.refuse("--min-identity needs --embedder, which measures it")
+    if options.leave and options.parser is None:
+        options.refuse("--leave needs --parser, which finds the parts")
     check_choice(options)
     if not 0 <= options.latent_strength <= 1:
         options.refuse(f"--latent-strength {options.latent_strength}: it must lie between 0 and 1")
@@ -153,6 +163,8 @@ def check_options(options: argparse.Namespace) -> None:
         "--strength": options.strength != 1,
         "--color": options.color != "none",
         "--embedder": options.embedder,
+        "--shape": options.shape != "square",
+        "--parser": options.parser,
     }
     given = [name for name, value in for_photos.items() if value]
     if options.aligned and given:
@@ -160,7 +172,12 @@ def check_options(options: argparse.Namespace) -> None:
 
 
 def restore_file(
-    path: Path, output: Path, model: OSDFaceModel, choice: Choice | None, options: argparse.Namespace
+    path: Path,
+    output: Path,
+    model: OSDFaceModel,
+    choice: Choice | None,
+    parser: FaceParser | None,
+    options: argparse.Namespace,
 ) -> None:
     """One photo from disk to disk. Raises ImageError."""
     if not is_image_name(output):
@@ -193,6 +210,9 @@ def restore_file(
             color=options.color,
             embedder=choice.embedder,
             min_identity=options.min_identity,
+            shape=options.shape,
+            parser=parser,
+            leave=options.leave,
             batch_size=options.batch_size,
             seed=options.seed,
         )
