@@ -21,7 +21,7 @@ from osdface_core.weights import load_authors_files
 from osdface_core.weights.files import read_tensors
 
 ROOT = Path(__file__).parent.parent
-SHARED = Path(os.environ.get("OSDFACE_SHARED", ROOT.parent / "shared")) / "data"
+SHARED = Path(os.environ.get("OSDFACE_SHARED", ROOT.parent / "shared")).resolve() / "data"
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
