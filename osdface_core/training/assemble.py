@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..model import ModelConfig, OSDFaceModel
 from ..weights import load_model
 from ..weights.files import Tensors, fill, read_tensors
@@ -29,7 +31,7 @@ class Parts:
 def assemble(config: ModelConfig, parts: Parts) -> OSDFaceModel:
     """A model of the given sizes, or of those of the files it is made from. Raises a WeightsError."""
     if parts.model is not None:
-        return load_model(parts.model, parts.base)
+        return load_model(parts.model, parts.base, dtype=torch.float32)
     files: dict[str, tuple[Tensors, Any]] = {}
     if parts.base is not None:
         config, unet, vae = read_base(parts.base, config)
