@@ -69,9 +69,6 @@ STRENGTHS = {
 }
 """Three fixed strengths to evaluate at."""
 
-DAEFR = Degradation(blur=(0.1, 10), reduction=(0.8, 8), noise=(0, 20), jpeg=(60, 100), passes=1)
-"""The milder recipe of the paper's ancestor, for its first stage."""
-
 
 def gaussian_kernel(size: int, sigmas: np.ndarray, angle: float) -> np.ndarray:
     """[size,size] float32 that sums to 1: a Gaussian with two standard deviations, the first along `angle`."""

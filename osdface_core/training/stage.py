@@ -1,5 +1,6 @@
 """What the engine asks of a stage of training."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ Gather = Callable[[Tensor], Tensor]
 """The same tensor of every process, one after the other along the first axis."""
 
 
-class Stage(nn.Module):
+class Stage(nn.Module, ABC):
     """Networks and losses. Those of its parameters that take a gradient are trained, and followed by a moving average.
 
     Generator and critic play in turn within a step. Everything goes through `forward`: that is what lets a stage run
@@ -29,24 +30,24 @@ class Stage(nn.Module):
     def critic(self) -> nn.Module | None:
         return None
 
+    @abstractmethod
     def losses(self, batch: Batch, step: int) -> Losses:
         """The generator's losses. With a critic at work, what it has to judge is kept for `critic_losses`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def critic_losses(self, step: int) -> Losses:
         """The critic's losses on what `losses` kept, with no gradient to the generator."""
-        raise NotImplementedError
 
     def after_step(self, gather: Gather) -> None:
         """Upkeep once the weights have changed."""
 
+    @abstractmethod
     def pictures(self, batch: Batch) -> Tensor:
         """What training makes of a batch, [R,N,3,S,S]: a row for each kind of picture."""
-        raise NotImplementedError
 
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Write what this stage is for into `folder`, for the next stage or for use."""
-        raise NotImplementedError
 
     def judged(self, step: int) -> bool:
         return self.critic is not None and step >= self.critic_from
