@@ -79,7 +79,7 @@ def test_gradients_reach_only_what_is_to_be_trained(name: str, recipe: Recipe) -
     mine = {id(parameter) for parameter in stage.trained()}
     sum(stage("generator", batch, 5).values()).backward()
     reached = {key for key, parameter in stage.named_parameters() if parameter.grad is not None}
-    assert reached == {key for key, parameter in stage.named_parameters() if id(parameter) in mine and key in reached}
+    assert reached <= {key for key, parameter in stage.named_parameters() if id(parameter) in mine}
     assert len(reached) > 0.9 * len(mine)
     if stage.critic is None:
         return
