@@ -60,7 +60,10 @@ class Entry:
         """What to tell a user before a download."""
         size = f"{self.size / 1e6:.0f} MB{'' if all(file.size for file in self.files) else ' or more'}. "
         terms = self.licence if self.redistributable else f"{self.licence}; do not pass them on"
-        return f"{self.purpose}. {size if self.size else ''}Licence: {terms}. From {self.page}."
+        order = ", then ".join(source.replace("hf:", "the hub's ", 1) for source in self.sources)
+        return (
+            f"{self.purpose}. {size if self.size else ''}Licence: {terms}. From {self.page}. A download asks {order}."
+        )
 
     @property
     def how_to_get(self) -> str:
