@@ -56,8 +56,7 @@ class Ours:
 
     def __init__(self, work: Path, device: torch.device, precision: str):
         from osdface_core import load_model
-        from osdface_core.fast import prepare
-        from osdface_core.precision import Precision
+        from osdface_core.fast import Precision, prepare
 
         self.model = prepare(
             load_model(work / "bundle.safetensors", device=device), Precision.parse(precision, device), device=device

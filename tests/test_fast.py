@@ -13,9 +13,8 @@ from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
 from osdface_core import OSDFaceModel
-from osdface_core.fast import networks, prepare
-from osdface_core.fast_blocks import rewrite
-from osdface_core.precision import Precision, is_quick
+from osdface_core.fast import Precision, is_quick, networks, prepare
+from osdface_core.fast.blocks import rewrite
 
 HALF, FULL = torch.float16, torch.float32
 
@@ -130,7 +129,7 @@ def test_a_part_that_overflows_goes_to_float32_and_says_so_once(tiny, images, ca
     layer = {"encode": plain.vae.encoder, "unet": plain.unet, "decode": plain.vae.decoder}[part].conv_in
     layer.weight.data *= 60000 / layer.weight.abs().max()
     expected = restore(plain, images)
-    monkeypatch.setattr("osdface_core.precision.is_quick", lambda dtype, device: True)
+    monkeypatch.setattr("osdface_core.fast.precision.is_quick", lambda dtype, device: True)
     model = prepare(copy.deepcopy(plain), Precision.parse(f"{part}=fp16"))
     with caplog.at_level(logging.WARNING):
         first, second = restore(model, images), restore(model, images)

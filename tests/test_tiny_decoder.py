@@ -8,7 +8,7 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
 from osdface_core import WeightsError, prepare
-from osdface_core.tiny_decoder import TinyDecoder
+from osdface_core.fast.tiny_decoder import TinyDecoder
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from osdface_core import group_norm, winograd
+from osdface_core.fast import group_norm, winograd
 
 
 def picture(count, channels, height, width, seed=0):

@@ -12,13 +12,12 @@ from tqdm import tqdm
 
 from ..color import Method
 from ..errors import ImageError
-from ..fast import load_prepared
+from ..fast import Precision, load_prepared
 from ..images import SUFFIXES, read_photo, write_photo
 from ..masks import Shape
 from ..model import OSDFaceModel
 from ..parsing import PARTS, FaceParser, load_parser
 from ..pipeline import restore_aligned, restore_image
-from ..precision import Precision
 from ..serialization import Json
 from ..weights import load_model
 from .choice import Choice, add_choice, check_choice

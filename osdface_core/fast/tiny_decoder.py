@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import KeysError
-from .weights.files import Tensors, fill, read_tensors
+from ..errors import KeysError
+from ..weights.files import Tensors, fill, read_tensors
 
 
 class TinyDecoder(nn.Module):

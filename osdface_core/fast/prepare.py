@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .model import OSDFaceModel
-from .one_step import OneStep
+from ..model import OSDFaceModel
+from ..one_step import OneStep
+from ..vre import VRE
+from ..weights import read_model
 from .precision import NAMES, Precision
 from .tiny_decoder import TinyDecoder
-from .vre import VRE
-from .weights import read_model
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class FastModel(OSDFaceModel):
         return self.watch("encode", super().encode(images.contiguous(memory_format=torch.channels_last), seed))
 
     def predict_noise(self, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
-        from .fast_blocks import fold_timestep
+        from .blocks import fold_timestep
 
         fold_timestep(self.unet, timestep, self.precision.unet)
         return self.watch("unet", super().predict_noise(latents, timestep, embeds))
@@ -117,7 +117,7 @@ def prepare(
     compiled: let torch.compile make the UNet's and VAE's code, in minutes at the first face; where it cannot, they run
         as they are.
     """
-    from .fast_blocks import rewrite
+    from .blocks import rewrite
 
     device = torch.device(device or model.vae.device)
     if precision is None:
