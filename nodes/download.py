@@ -5,7 +5,8 @@ from comfy_api.latest import io
 from ..osdface_core.weights.catalog import CATALOG, entry_named
 from ..osdface_core.weights.download import download
 from . import sockets
-from .runtime import download_progress, find_entry, fingerprint, folder_of
+from .folders import find_entry, fingerprint, folder_of
+from .runtime import download_progress
 
 
 class OSDFaceDownloadWeights(io.ComfyNode):

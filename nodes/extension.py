@@ -6,6 +6,7 @@ from .color import OSDFaceMatchColor
 from .crop import OSDFaceCrop, OSDFaceSetCrops
 from .detect import OSDFaceDetect
 from .download import OSDFaceDownloadWeights
+from .folders import register_folders
 from .identity import OSDFaceIdentity
 from .load import OSDFaceLoadDetector, OSDFaceLoadEmbedder, OSDFaceLoadModel
 from .mask import OSDFaceLoadParser, OSDFaceMask
@@ -14,7 +15,6 @@ from .paste import OSDFacePaste
 from .prompt import OSDFaceEncodePrompt
 from .restore import OSDFaceRestore
 from .restore_faces import OSDFaceRestoreFaces
-from .runtime import register_folders
 from .select import OSDFaceSelect, OSDFaceSelectPerson, OSDFaceSkipSharp
 from .track import OSDFaceSteadyCrops, OSDFaceTrack
 

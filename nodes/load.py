@@ -6,7 +6,7 @@ from ..osdface_core.detect import DETECTORS
 from ..osdface_core.embedders import ARCFACE
 from ..osdface_core.weights.catalog import entry_named, entry_of
 from . import sockets
-from .runtime import (
+from .folders import (
     AUTHORS,
     DETECTORS_KEY,
     EMBEDDERS_KEY,
@@ -23,12 +23,10 @@ from .runtime import (
     embedder_options,
     file_path,
     fingerprint,
-    shared_detector,
-    shared_embedder,
-    shared_weights,
     weights_options,
     weights_path,
 )
+from .runtime import shared_detector, shared_embedder, shared_weights
 
 
 class OSDFaceLoadModel(io.ComfyNode):

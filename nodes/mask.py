@@ -7,7 +7,8 @@ from ..osdface_core.masks import FEATHER
 from ..osdface_core.parsing import PARSENET, parse_masks
 from ..osdface_core.weights.catalog import entry_of
 from . import sockets
-from .runtime import DETECTORS_KEY, GIGABYTE, Resident, file_path, fingerprint, parser_options, progress, shared_parser
+from .folders import DETECTORS_KEY, file_path, fingerprint, parser_options
+from .runtime import GIGABYTE, Resident, progress, shared_parser
 
 
 class OSDFaceLoadParser(io.ComfyNode):

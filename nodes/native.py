@@ -16,7 +16,8 @@ from ..osdface_core.weights.authors import LORA_FILE, load_authors_vre
 from ..osdface_core.weights.catalog import entry_named
 from ..osdface_core.weights.files import read_tensors
 from . import sockets
-from .runtime import AUTHORS, FOUND_WEIGHTS, GIGABYTE, Resident, fingerprint, share, weights_options, weights_path
+from .folders import AUTHORS, FOUND_WEIGHTS, fingerprint, weights_options, weights_path
+from .runtime import GIGABYTE, Resident, share
 
 CONTEXT = 1024
 

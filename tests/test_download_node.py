@@ -57,9 +57,9 @@ def test_what_is_there_needs_neither_a_yes_nor_the_network(hub, inside):
 
 
 def test_the_loader_takes_it_wherever_it_is(inside):
-    runtime = sys.modules["pack.nodes.runtime"]
-    assert runtime.FOUND_WEIGHTS in runtime.weights_options()
-    assert runtime.weights_path(runtime.FOUND_WEIGHTS).name == "authors"
+    folders = sys.modules["pack.nodes.folders"]
+    assert folders.FOUND_WEIGHTS in folders.weights_options()
+    assert folders.weights_path(folders.FOUND_WEIGHTS).name == "authors"
     loader = inside.ours["OSDFaceLoadModel"]
-    assert "choose it as base" in loader.validate_inputs(runtime.FOUND_WEIGHTS, "none")
-    assert "osdface weights download sd21-base" in loader.validate_inputs(runtime.FOUND_WEIGHTS, runtime.FOUND_BASE)
+    assert "choose it as base" in loader.validate_inputs(folders.FOUND_WEIGHTS, "none")
+    assert "osdface weights download sd21-base" in loader.validate_inputs(folders.FOUND_WEIGHTS, folders.FOUND_BASE)

@@ -17,8 +17,12 @@ from safetensors.torch import save_file
 
 @pytest.fixture
 def runtime(inside):
-
     return sys.modules["pack.nodes.runtime"]
+
+
+@pytest.fixture
+def folders(inside):
+    return sys.modules["pack.nodes.folders"]
 
 
 def ignore(_kind, _data):
@@ -58,12 +62,12 @@ def test_a_precision_is_a_copy_of_its_own(runtime):
     assert bf16.resident.patcher.model.unet.dtype == torch.bfloat16
 
 
-def test_parts_of_their_own_precision_and_a_tiny_decoder(inside, runtime):
+def test_parts_of_their_own_precision_and_a_tiny_decoder(inside, folders):
     """Each choice is a copy of its own, and the VAE's parts are stored as chosen."""
     file = os.path.join(inside.folders.models_dir, "vae_approx", "taesd_decoder.safetensors")
     save_file({k: v.contiguous() for k, v in AutoencoderTiny().decoder.state_dict(prefix="decoder.").items()}, file)
     loader, option = sys.modules["pack.nodes.load"].OSDFaceLoadModel, "taesd_decoder.safetensors"
-    assert runtime.decoder_options() == [runtime.FULL, option]
+    assert folders.decoder_options() == [folders.FULL, option]
     halves = loader.execute("starter (built in)", "none", "fp32", "fp16", "bf16").args[0]
     tiny = loader.execute("starter (built in)", "none", "fp32", decoder=option).args[0]
     os.remove(file)
@@ -168,7 +172,7 @@ print({{"diffusers", "facexlib", "torchvision"}} & set(sys.modules))
     assert done.stdout.strip() == "set()"
 
 
-def test_options_name_what_is_there(inside, runtime, tmp_path):
+def test_options_name_what_is_there(inside, folders, tmp_path):
     models = inside.folders.models_dir
 
     os.makedirs(f"{models}/osdface/authors", exist_ok=True)
@@ -176,15 +180,15 @@ def test_options_name_what_is_there(inside, runtime, tmp_path):
         open(f"{models}/osdface/{name}", "wb").close()
     open(f"{models}/checkpoints/v2-1_512.safetensors", "wb").close()
     open(f"{models}/osdface/authors/bundle.safetensors", "wb").close()
-    assert runtime.weights_options() == [
+    assert folders.weights_options() == [
         "starter (built in)",
         "osdface (wherever it is)",
         "authors/bundle.safetensors",
         "mine.safetensors",
         "authors' files in osdface/authors",
     ]
-    assert runtime.base_options() == ["none", "sd21-base (wherever it is)", "checkpoints/v2-1_512.safetensors"]
-    assert runtime.detector_options() == ["detection_mobilenet0.25_Final.pth", "detection_Resnet50_Final.pth"]
+    assert folders.base_options() == ["none", "sd21-base (wherever it is)", "checkpoints/v2-1_512.safetensors"]
+    assert folders.detector_options() == ["detection_mobilenet0.25_Final.pth", "detection_Resnet50_Final.pth"]
     loader = inside.ours["OSDFaceLoadModel"]
     assert "choose it as base" in loader.validate_inputs("authors' files in osdface/authors", "none")
     assert loader.validate_inputs("authors' files in osdface/authors", "checkpoints/v2-1_512.safetensors") is True

@@ -1,0 +1,157 @@
+"""Which model files there are to choose from, and where: in ComfyUI's folders and elsewhere on this machine."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+
+from ..osdface_core.detect import DETECTORS
+from ..osdface_core.embedders import ARCFACE, MOBILEFACENET
+from ..osdface_core.parsing import BISENET, PARSENET
+from ..osdface_core.weights.authors import LORA_FILE, VRE_FILE
+from ..osdface_core.weights.catalog import Entry, entry_named, entry_of
+from ..osdface_core.weights.find import find
+
+WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY = "osdface", "facedetection", "facerecognition"
+"""Our keys in folder_paths."""
+
+STARTER = "starter (built in)"
+AUTHORS = "authors' files in osdface"
+NO_BASE = "none"
+SAME = "same as precision"
+FULL = "full"
+FOUND_WEIGHTS, FOUND_BASE = "osdface (wherever it is)", "sd21-base (wherever it is)"
+"""Entries of the catalogue, looked for on the whole machine when a workflow runs."""
+
+
+def register_folders() -> None:
+    """Tell ComfyUI where models live: models/osdface, and the folders other packs use for facexlib's networks."""
+    for key in (WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY):
+        for name in [key] if key == WEIGHTS else [key, "facexlib"]:
+            folder_paths.add_model_folder_path(key, os.path.join(folder_paths.models_dir, name))
+        paths, extensions = folder_paths.folder_names_and_paths[key]
+        folder_paths.folder_names_and_paths[key] = (paths, set(extensions) | {".safetensors", ".pth", ".ckpt"})
+
+
+def weights_options() -> list[str]:
+    """The starter, the bundles in models/osdface, and the folders there that hold the authors' files."""
+    files = folder_paths.get_filename_list(WEIGHTS)
+    folders = sorted({os.path.dirname(file) for file in files if os.path.basename(file) == VRE_FILE})
+    bundles = [file for file in files if file.endswith(".safetensors") and os.path.basename(file) != LORA_FILE]
+    return [STARTER, FOUND_WEIGHTS, *bundles, *(AUTHORS + (f"/{folder}" if folder else "") for folder in folders)]
+
+
+def base_options() -> list[str]:
+    """SD 2.1-base may lie among ComfyUI's checkpoints or in its diffusers folder."""
+    folders = [
+        f"diffusers/{name}"
+        for root in folder_paths.get_folder_paths("diffusers")
+        if os.path.isdir(root)
+        for name in sorted(os.listdir(root))
+        if os.path.isfile(os.path.join(root, name, "model_index.json"))
+    ]
+    return [
+        NO_BASE,
+        FOUND_BASE,
+        *folders,
+        *(f"checkpoints/{name}" for name in folder_paths.get_filename_list("checkpoints")),
+    ]
+
+
+def detector_options() -> list[str]:
+    """facexlib's RetinaFace files, the missing ones too: choosing one says where to get it."""
+    there = known_files(DETECTORS_KEY, DETECTORS.values())
+    return there + [file for file in DETECTORS.values() if file not in there]
+
+
+def embedder_options() -> list[str]:
+    """facexlib's ArcFace, even where it is missing, and MobileFaceNet."""
+    there = known_files(EMBEDDERS_KEY, (ARCFACE, MOBILEFACENET))
+    return there or [ARCFACE]
+
+
+def parser_options() -> list[str]:
+    """facexlib's face parsers, ParseNet even where it is missing."""
+    return known_files(DETECTORS_KEY, (PARSENET, BISENET)) or [PARSENET]
+
+
+def known_files(key: str, names: Iterable[str]) -> list[str]:
+    """The files of these names in a key's folders, whatever their format."""
+    known = {Path(name).stem.lower() for name in names}
+    return [file for file in folder_paths.get_filename_list(key) if Path(file).stem.lower() in known]
+
+
+def weights_path(option: str) -> Path | None:
+    """The file or folder behind an option; None for the starter. Raises FileNotFoundError."""
+    if option == STARTER:
+        return None
+    if option == FOUND_WEIGHTS:
+        return found_path("osdface")
+    if option.startswith(AUTHORS):
+        file = os.path.join(option.removeprefix(AUTHORS).lstrip("/"), VRE_FILE)
+        return Path(folder_paths.get_full_path_or_raise(WEIGHTS, file)).parent
+    return Path(folder_paths.get_full_path_or_raise(WEIGHTS, option))
+
+
+def base_path(option: str) -> Path | None:
+    """The file or folder behind an option; None for "none". Raises FileNotFoundError."""
+    if option == NO_BASE:
+        return None
+    if option == FOUND_BASE:
+        return found_path("sd21-base")
+    kind, _, name = option.partition("/")
+    if kind == "checkpoints":
+        return Path(folder_paths.get_full_path_or_raise("checkpoints", name))
+    for root in folder_paths.get_folder_paths("diffusers"):
+        if os.path.isdir(root) and name in os.listdir(root):
+            return Path(root) / name
+    raise FileNotFoundError(f"There is no folder {option!r}.")
+
+
+def file_path(key: str, option: str) -> Path | None:
+    """The file behind an option, wherever it is on this machine, or None where it is missing."""
+    path = folder_paths.get_full_path(key, option)
+    if path is None and option in (ARCFACE, PARSENET, *DETECTORS.values()):
+        return find_entry(entry_of(option))
+    return None if path is None else Path(path)
+
+
+def find_entry(entry: Entry) -> Path | None:
+    """Where an entry of the catalogue is: in any of ComfyUI's model folders, or elsewhere on this machine."""
+    kinds = folder_paths.folder_names_and_paths.keys() - {"custom_nodes", "datasets"}
+    folders = [folder for kind in kinds for folder in folder_paths.get_folder_paths(kind)]
+    return find(entry, map(Path, [folder_paths.models_dir, *folders]))
+
+
+def decoder_options() -> list[str]:
+    """The VAE's own decoder, and TAESD's where ComfyUI keeps it for previews. Those of other models are left out."""
+    files = folder_paths.get_filename_list("vae_approx")
+    return [FULL, *(name for name in files if Path(name).stem == "taesd_decoder")]
+
+
+def decoder_path(option: str) -> Path | None:
+    """The file behind an option; None for the VAE's own. Raises FileNotFoundError."""
+    return None if option == FULL else Path(folder_paths.get_full_path_or_raise("vae_approx", option))
+
+
+def found_path(name: str) -> Path:
+    path = find_entry(entry_named(name))
+    if path is None:
+        raise FileNotFoundError(f"{name} is not on this machine.")
+    return path
+
+
+def folder_of(entry: Entry) -> Path:
+    """Where an entry's files belong, in the folder that ComfyUI is set up to use for them."""
+    kind, _, inside = entry.folder.partition("/")
+    return Path(folder_paths.get_folder_paths(kind)[0], inside)
+
+
+def fingerprint(path: Path | None) -> tuple[Any, ...]:
+    """What changes when a file, or one in a folder, changes: its size and time."""
+    if path is None:
+        return ()
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file())
