@@ -6,7 +6,7 @@ from torch import Tensor
 from ..osdface_core.overlay import draw_numbers
 from ..osdface_core.select import select_by_limits
 from . import sockets
-from .runtime import Detector
+from .runtime import Resident
 
 MANY = 1000
 
@@ -57,7 +57,7 @@ class OSDFaceDetect(io.ComfyNode):
     def execute(
         cls,
         image: Tensor,
-        detector: Detector,
+        detector: Resident,
         threshold: float,
         boxes: object = None,
         min_size: int = 0,

@@ -8,8 +8,9 @@ from .detect import OSDFaceDetect
 from .download import OSDFaceDownloadWeights
 from .folders import register_folders
 from .identity import OSDFaceIdentity
-from .load import OSDFaceLoadDetector, OSDFaceLoadEmbedder, OSDFaceLoadModel
-from .mask import OSDFaceLoadParser, OSDFaceMask
+from .load import OSDFaceLoadModel
+from .load_network import OSDFaceLoadDetector, OSDFaceLoadEmbedder, OSDFaceLoadParser
+from .mask import OSDFaceMask
 from .native import OSDFaceModelFromComfy
 from .paste import OSDFacePaste
 from .prompt import OSDFaceEncodePrompt

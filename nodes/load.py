@@ -1,15 +1,11 @@
-"""Load OSDFace's weights, a face detector and a face embedder."""
+"""Load OSDFace's weights."""
 
 from comfy_api.latest import io
 
-from ..osdface_core.detect import DETECTORS
-from ..osdface_core.embedders import ARCFACE
-from ..osdface_core.weights.catalog import entry_named, entry_of
+from ..osdface_core.weights.catalog import entry_named
 from . import sockets
 from .folders import (
     AUTHORS,
-    DETECTORS_KEY,
-    EMBEDDERS_KEY,
     FOUND_WEIGHTS,
     FULL,
     NO_BASE,
@@ -19,14 +15,11 @@ from .folders import (
     base_path,
     decoder_options,
     decoder_path,
-    detector_options,
-    embedder_options,
-    file_path,
     fingerprint,
     weights_options,
     weights_path,
 )
-from .runtime import shared_detector, shared_embedder, shared_weights
+from .runtime import shared_weights
 
 
 class OSDFaceLoadModel(io.ComfyNode):
@@ -98,25 +91,23 @@ class OSDFaceLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, weights: str, base: str) -> bool | str:
-        try:
-            weights_path(weights)
-        except FileNotFoundError as error:
-            return f"{error} Choose what is there. {entry_named('osdface').how_to_get}"
-        try:
-            base_path(base)
-        except FileNotFoundError as error:
-            return f"{error} Choose what is there. {entry_named('sd21-base').how_to_get}"
-        if weights.startswith((AUTHORS, FOUND_WEIGHTS)) and base == NO_BASE:
+    def validate_inputs(cls, weights: str | None, base: str | None) -> bool | str:
+        for option, path_of, name in ((weights, weights_path, "osdface"), (base, base_path, "sd21-base")):
+            try:
+                if option is not None:  # None: another node will say which
+                    path_of(option)
+            except FileNotFoundError as error:
+                return f"{error} Choose what is there. {entry_named(name).how_to_get}"
+        if weights is not None and weights.startswith((AUTHORS, FOUND_WEIGHTS)) and base == NO_BASE:
             return "The authors' files change SD 2.1-base and do not contain it: choose it as base."
         return True
 
     @classmethod
     def fingerprint_inputs(
-        cls, weights: str, base: str, precision: str, decoder: str = FULL, **_others: object
+        cls, weights: str | None, base: str | None, precision: str, decoder: str | None = FULL, **_others: object
     ) -> object:
-        paths = weights_path(weights), base_path(base), decoder_path(decoder)
-        return *(fingerprint(path) for path in paths), precision
+        options = (weights, weights_path), (base, base_path), (decoder, decoder_path)
+        return *(fingerprint(path_of(option)) for option, path_of in options if option is not None), precision
 
     @classmethod
     def execute(
@@ -131,81 +122,3 @@ class OSDFaceLoadModel(io.ComfyNode):
     ) -> io.NodeOutput:
         model = shared_weights(weights, base, precision, encode_precision, decode_precision, decoder, compile)
         return io.NodeOutput(model, ui={"text": [model.notice]})
-
-
-class OSDFaceLoadDetector(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="OSDFaceLoadDetector",
-            display_name="Load Face Detector (RetinaFace)",
-            category=sockets.CATEGORY,
-            description="Loads facexlib's RetinaFace, which finds faces and their five landmarks.",
-            search_aliases=["face detection", "retinaface", "facexlib", "find faces"],
-            inputs=[
-                io.Combo.Input(
-                    "detector",
-                    options=detector_options(),
-                    tooltip="Resnet50 misses fewer faces; mobilenet0.25 is smaller and faster. Files belong into "
-                    "models/facedetection.",
-                ),
-            ],
-            outputs=[sockets.Detector.Output(display_name="detector")],
-        )
-
-    @classmethod
-    def validate_inputs(cls, detector: str) -> bool | str:
-        if file_path(DETECTORS_KEY, detector) is None:
-            name = detector if detector in DETECTORS.values() else next(iter(DETECTORS.values()))
-            return f"{detector} is not on this machine. {entry_of(name).how_to_get}"
-        return True
-
-    @classmethod
-    def fingerprint_inputs(cls, detector: str) -> object:
-        return fingerprint(file_path(DETECTORS_KEY, detector))
-
-    @classmethod
-    def execute(cls, detector: str) -> io.NodeOutput:
-        path = file_path(DETECTORS_KEY, detector)
-        if path is None:
-            raise FileNotFoundError(cls.validate_inputs(detector))
-        return io.NodeOutput(shared_detector(path))
-
-
-class OSDFaceLoadEmbedder(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="OSDFaceLoadEmbedder",
-            display_name="Load Face Embedder (ArcFace)",
-            category=sockets.CATEGORY,
-            description="Loads the network that tells people apart: whether a restored face is still the same person, "
-            "and which face is somebody's.",
-            search_aliases=["arcface", "face recognition", "identity", "face embedding", "mobilefacenet"],
-            inputs=[
-                io.Combo.Input(
-                    "embedder",
-                    options=embedder_options(),
-                    tooltip="ArcFace is the one to trust; MobileFaceNet is 40 times smaller. Files belong into "
-                    "models/facerecognition.",
-                ),
-            ],
-            outputs=[sockets.Embedder.Output(display_name="embedder")],
-        )
-
-    @classmethod
-    def validate_inputs(cls, embedder: str) -> bool | str:
-        if file_path(EMBEDDERS_KEY, embedder) is None:
-            return f"{embedder} is not on this machine. {entry_of(ARCFACE).how_to_get}"
-        return True
-
-    @classmethod
-    def fingerprint_inputs(cls, embedder: str) -> object:
-        return fingerprint(file_path(EMBEDDERS_KEY, embedder))
-
-    @classmethod
-    def execute(cls, embedder: str) -> io.NodeOutput:
-        path = file_path(EMBEDDERS_KEY, embedder)
-        if path is None:
-            raise FileNotFoundError(cls.validate_inputs(embedder))
-        return io.NodeOutput(shared_embedder(path))

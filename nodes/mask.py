@@ -4,48 +4,9 @@ from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops
 from ..osdface_core.masks import FEATHER
-from ..osdface_core.parsing import PARSENET, parse_masks
-from ..osdface_core.weights.catalog import entry_of
+from ..osdface_core.parsing import parse_masks
 from . import sockets
-from .folders import DETECTORS_KEY, file_path, fingerprint, parser_options
-from .runtime import GIGABYTE, Resident, progress, shared_parser
-
-
-class OSDFaceLoadParser(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="OSDFaceLoadParser",
-            display_name="Load Face Parser (ParseNet)",
-            category=sockets.CATEGORY,
-            description="Loads the network that tells skin, hair, glasses and background apart in a face.",
-            search_aliases=["face parsing", "parsenet", "bisenet", "face segmentation"],
-            inputs=[
-                io.Combo.Input(
-                    "parser",
-                    options=parser_options(),
-                    tooltip="facexlib's ParseNet or BiSeNet. Files belong into models/facedetection.",
-                ),
-            ],
-            outputs=[sockets.Parser.Output(display_name="parser")],
-        )
-
-    @classmethod
-    def validate_inputs(cls, parser: str) -> bool | str:
-        if file_path(DETECTORS_KEY, parser) is None:
-            return f"{parser} is not on this machine. {entry_of(PARSENET).how_to_get}"
-        return True
-
-    @classmethod
-    def fingerprint_inputs(cls, parser: str) -> object:
-        return fingerprint(file_path(DETECTORS_KEY, parser))
-
-    @classmethod
-    def execute(cls, parser: str) -> io.NodeOutput:
-        path = file_path(DETECTORS_KEY, parser)
-        if path is None:
-            raise FileNotFoundError(cls.validate_inputs(parser))
-        return io.NodeOutput(shared_parser(path))
+from .runtime import GIGABYTE, Resident, progress
 
 
 class OSDFaceMask(io.ComfyNode):

@@ -9,7 +9,7 @@ from ..osdface_core import align_faces, encode_prompts, paste_faces, restore_cro
 from ..osdface_core.identity import check_identity
 from ..osdface_core.select import RULES, select_by_rule
 from . import sockets
-from .runtime import Detector, Resident, Weights, intermediate, progress
+from .runtime import Resident, Weights, intermediate, progress
 
 ALL = "all"
 
@@ -64,7 +64,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         cls,
         image: Tensor,
         model: Weights,
-        detector: Detector,
+        detector: Resident,
         faces: str,
         strength: float,
         threshold: float,

@@ -12,12 +12,9 @@ import comfy.utils
 import torch
 
 from ..osdface_core.batches import OnBatch
-from ..osdface_core.detect import RetinaFace, load_detector
-from ..osdface_core.embedders import load_embedder
 from ..osdface_core.fast import DTYPES, Precision, prepare
 from ..osdface_core.model import OSDFaceModel
 from ..osdface_core.one_step import OneStep
-from ..osdface_core.parsing import load_parser
 from ..osdface_core.vre import VRE
 from ..osdface_core.weights import read_model
 from ..osdface_core.weights.download import OnProgress
@@ -67,18 +64,6 @@ class Weights:
         return self.resident.use(1.5 * GIGABYTE * faces).one_step
 
 
-class Detector:
-    """RetinaFace, as all nodes share it."""
-
-    def __init__(self, retinaface: RetinaFace):
-        self.retinaface = retinaface
-        self.resident = Resident(torch.nn.ModuleList([retinaface.network]))
-
-    def use(self) -> RetinaFace:
-        self.resident.use()
-        return self.retinaface
-
-
 _shared: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
 """One copy of whatever is loaded, for as long as some node's output holds it."""
 
@@ -114,16 +99,9 @@ def shared_weights(
     return share(key, load)
 
 
-def shared_detector(path: Path) -> Detector:
-    return share(("detector", fingerprint(path)), lambda: Detector(load_detector(path)))
-
-
-def shared_embedder(path: Path) -> Resident:
-    return share(("embedder", fingerprint(path)), lambda: Resident(load_embedder(path)))
-
-
-def shared_parser(path: Path) -> Resident:
-    return share(("parser", fingerprint(path)), lambda: Resident(load_parser(path)))
+def shared_network(path: Path, read: Callable[[Path], torch.nn.Module]) -> Resident:
+    """The network that `read` gets out of this file: the copy that is loaded already, if any."""
+    return share((read, fingerprint(path)), lambda: Resident(read(path)))
 
 
 def choose_dtype(precision: str) -> torch.dtype:

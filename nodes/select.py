@@ -16,7 +16,7 @@ from ..osdface_core.select import (
 )
 from ..osdface_core.sharpness import SHARP, sharpness
 from . import sockets
-from .runtime import Detector, Resident, intermediate
+from .runtime import Resident, intermediate
 
 BY_NUMBER = "these numbers"
 
@@ -127,7 +127,7 @@ class OSDFaceSelectPerson(io.ComfyNode):
         cls,
         crops: FaceCrops,
         reference: Tensor,
-        detector: Detector,
+        detector: Resident,
         embedder: Resident,
         min_identity: float,
         count: int,

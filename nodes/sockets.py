@@ -1,7 +1,7 @@
 """The pack's own socket types, and ComfyUI's images, masks and boxes as the core takes them.
 
 OSDFACE_MODEL     runtime.Weights or native.NativeWeights: the networks under ComfyUI's memory management
-OSDFACE_DETECTOR  runtime.Detector: RetinaFace, likewise
+OSDFACE_DETECTOR  runtime.Resident: RetinaFace, likewise
 OSDFACE_EMBEDDER  runtime.Resident: a face embedder, likewise
 OSDFACE_PARSER    runtime.Resident: a face parser, likewise
 OSDFACE_FACES     osdface_core.Faces

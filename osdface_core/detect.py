@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .align import FFHQ_TEMPLATE_512
 from .errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundError
@@ -38,12 +38,12 @@ OVERLAP = 0.4
 """Of two boxes that overlap by more than this (intersection over union) the lower score is dropped."""
 
 
-class RetinaFace:
+class RetinaFace(nn.Module):
     """facexlib's RetinaFace, fed with image batches, on any device."""
 
     def __init__(self, network: Any):
+        super().__init__()
         self.network = network
-        """The torch module: what to move between devices."""
 
     def detect(
         self,
@@ -143,11 +143,12 @@ class RetinaFace:
 
     def detect_rows(self, bgr: np.ndarray, threshold: float) -> np.ndarray:
         """One image [H,W,3] BGR, 0..255 -> rows of box (4), score, landmarks (10), in its pixels."""
-        device = next(self.network.parameters()).device
-        self.network.device = device
-        self.network.mean_tensor = self.network.mean_tensor.to(device)
-        with torch.no_grad():
-            rows: np.ndarray = self.network.detect_faces(bgr, conf_threshold=threshold, nms_threshold=OVERLAP)
+        self.network.device = self.network.mean_tensor.device
+        try:
+            with torch.no_grad():
+                rows: np.ndarray = self.network.detect_faces(bgr, conf_threshold=threshold, nms_threshold=OVERLAP)
+        finally:
+            self.network.scale = self.network.scale1 = None  # it keeps them on the device
         return rows
 
 
@@ -181,7 +182,8 @@ def shared_area(a: Box, b: Box, of_smaller: bool = False) -> float:
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     both = max(width, 0) * max(height, 0)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return both / (min(areas) if of_smaller else sum(areas) - both)
+    whole = min(areas) if of_smaller else sum(areas) - both
+    return both / whole if whole > 0 else 0.0
 
 
 def upright_face(box: Box) -> Face:
@@ -254,4 +256,7 @@ def build_network(path: Path, tensors: Tensors) -> Any:
         raise NotACheckpointError(path, "this is no RetinaFace of facexlib.", where_to_get())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-        return Network(network_name=name, device=torch.device("cpu"))
+        network = Network(network_name=name, device=torch.device("cpu"))
+    mean = network.__dict__.pop("mean_tensor")
+    network.register_buffer("mean_tensor", mean, persistent=False)  # which moves with the network
+    return network

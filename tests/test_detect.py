@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -181,6 +182,14 @@ def test_no_gradients_are_kept(detector, astronaut):
     with torch.enable_grad():
         assert len(detector.detect(astronaut.pixels)) == 1
     assert not any(parameter.requires_grad for parameter in detector.network.parameters())
+
+
+def test_nothing_stays_behind_on_a_device_that_the_detector_has_left(detector, astronaut):
+    """Only parameters and buffers move with a network; facexlib keeps other tensors in it."""
+    detector.detect(astronaut.pixels)
+    moved = deepcopy(detector).to("meta")
+    assert all(tensor.is_meta for tensor in moved.network.state_dict().values())
+    assert not [name for part in moved.modules() for name, value in vars(part).items() if torch.is_tensor(value)]
 
 
 def test_safetensors_and_pth_are_the_same_detector(shared, detector, astronaut):

@@ -213,6 +213,18 @@ def test_any_square_picture_can_stand_in_for_a_crop(host):
     assert not changed[300:].any()
 
 
+def test_another_node_may_say_which_files_to_load(host):
+    """Their names are not known before the workflow runs."""
+    prompt = step_by_step(detect={"boxes": FACE})
+    for loader, name in (("model", "weights"), ("detector", "detector")):
+        prompt[f"{name} file"] = node("TestAnything", text=prompt[loader]["inputs"][name])
+        prompt[loader]["inputs"][name] = [f"{name} file", 0]
+    assert (host.picture(host.run(prompt)["save"]) != ASTRONAUT).any()
+    prompt["detector file"]["inputs"]["text"] = "not there.pth"
+    with pytest.raises(NodeError, match=r"not there.pth is not on this machine.*models/facedetection"):
+        host.run(prompt)
+
+
 def test_nodes_are_found_by_what_people_call_them(host):
     info = host.get("object_info")
     ours = {name: about for name, about in info.items() if name.startswith("OSDFace")}

@@ -131,12 +131,15 @@ def test_an_interrupt_ends_the_node_at_the_next_batch(inside):
 def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_passes(inside, runtime):
     """Frames with 0 to 5 faces: same shape and order, untouched frames the same, ceil(faces / batch) passes."""
 
-    nodes = {name: sys.modules[f"pack.nodes.{name}"] for name in ("detect", "crop", "restore", "paste", "load")}
+    nodes = {
+        name: sys.modules[f"pack.nodes.{name}"]
+        for name in ("detect", "crop", "restore", "paste", "load", "load_network")
+    }
     frames = torch.rand(16, 240, 320, 3)
     counts = [n % 6 for n in range(16)]
     boxes = [[{"x": 10 + 50 * k, "y": 60, "width": 60, "height": 80} for k in range(count)] for count in counts]
     model = nodes["load"].OSDFaceLoadModel.execute("starter (built in)", "none", "auto").args[0]
-    detector = nodes["load"].OSDFaceLoadDetector.execute("detection_mobilenet0.25_Final.pth").args[0]
+    detector = nodes["load_network"].OSDFaceLoadDetector.execute(detector="detection_mobilenet0.25_Final.pth").args[0]
     faces = nodes["detect"].OSDFaceDetect.execute(frames, detector, 0.8, boxes).args[0]
     crops = nodes["crop"].OSDFaceCrop.execute(frames, faces, 256).args[0]
     passes = []

@@ -216,7 +216,8 @@ def install(base: str) -> FolderPaths:
     module("comfy.sd")
     module("comfy.model_sampling", V_PREDICTION=type("V_PREDICTION", (), {}))
     names = ["Image", "Mask", "Float", "Int", "String", "Boolean", "Combo", "Model", "Vae", "Conditioning"]
-    types = {name: custom(name.upper()) for name in names} | {"BoundingBox": custom("BOUNDING_BOX")}
+    types = {name: custom(name.upper()) for name in names}
+    types |= {"BoundingBox": custom("BOUNDING_BOX"), "AnyType": custom("*")}
     io = module("comfy_io", Schema=Schema, NodeOutput=NodeOutput, ComfyNode=ComfyNode, Custom=custom, **types)
     module("comfy_api")
     module("comfy_api.latest", io=io, ComfyExtension=ComfyExtension)

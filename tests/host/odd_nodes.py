@@ -35,6 +35,16 @@ class OddImage(io.ComfyNode):
         return io.NodeOutput(odd, odd[..., 0])
 
 
+class Anything(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(node_id="TestAnything", inputs=[io.String.Input("text")], outputs=[io.AnyType.Output()])
+
+    @classmethod
+    def execute(cls, text: str) -> io.NodeOutput:
+        return io.NodeOutput(text)
+
+
 class Compare(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -58,7 +68,7 @@ class Compare(io.ComfyNode):
 
 class OddExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [OddImage, Compare]
+        return [OddImage, Anything, Compare]
 
 
 async def comfy_entrypoint() -> ComfyExtension:

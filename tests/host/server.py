@@ -6,6 +6,7 @@ python -m host.server --base DIR --pack DIR --port N
 import argparse
 import asyncio
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -50,7 +51,8 @@ class Host:
         for key, node in prompt.items():
             kind, given = node["class_type"], node["inputs"]
             check = getattr(self.ours.get(kind), "validate_inputs", None)
-            wanted = check.__code__.co_varnames[1 : check.__code__.co_argcount] if check else ()
+            asked = inspect.getfullargspec(check) if check else None
+            wanted = [name for name in given if asked and (name in asked.args or asked.varkw)]
             problems = []
             for name, (io_type, options) in info[kind]["input"]["required"].items():
                 if name not in given:
@@ -58,7 +60,7 @@ class Host:
                 elif io_type == "COMBO" and name not in wanted and given[name] not in options["options"]:
                     problems.append(("value_not_in_list", "Value not in list", f"{name}: {given[name]!r}"))
             if check and not problems:
-                answer = check(**{name: given[name] for name in wanted})
+                answer = check(**{name: None if is_link(given[name]) else given[name] for name in wanted})
                 if answer is not True:
                     message = "Custom validation failed for node"
                     problems += [("custom_validation_failed", message, f"{name} - {answer}") for name in wanted]
@@ -78,7 +80,7 @@ class Host:
             node = prompt[key]
             inputs = {n: signature(v[0]) + str(v[1]) if is_link(v) else v for n, v in node["inputs"].items()}
             stamp = getattr(self.ours.get(node["class_type"]), "fingerprint_inputs", None)
-            changed = stamp and repr(stamp(**{n: v for n, v in node["inputs"].items() if not is_link(v)}))
+            changed = stamp and repr(stamp(**{n: None if is_link(v) else v for n, v in node["inputs"].items()}))
             return json.dumps([node["class_type"], inputs, changed], sort_keys=True)
 
         def run(key: str) -> tuple[Any, ...]:

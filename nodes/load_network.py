@@ -1,0 +1,123 @@
+"""Load the networks around OSDFace, each from one file: a face detector, embedder and parser."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from comfy_api.latest import io
+from torch import nn
+
+from ..osdface_core.detect import DETECTORS, load_detector
+from ..osdface_core.embedders import ARCFACE, load_embedder
+from ..osdface_core.parsing import PARSENET, load_parser
+from ..osdface_core.weights.catalog import entry_of
+from . import sockets
+from .folders import (
+    DETECTORS_KEY,
+    EMBEDDERS_KEY,
+    detector_options,
+    embedder_options,
+    file_path,
+    fingerprint,
+    parser_options,
+)
+from .runtime import shared_network
+
+
+class NetworkLoader(io.ComfyNode):
+    """A node with one input, whatever its name: the file of a network that all nodes share."""
+
+    key: ClassVar[str]
+    """Of its folders in folder_paths."""
+    known: ClassVar[tuple[str, ...]]
+    """The files that can be downloaded, best first."""
+    read: ClassVar[Callable[[Path], nn.Module]]
+
+    @classmethod
+    def validate_inputs(cls, **inputs: str | None) -> bool | str:
+        for file in inputs.values():  # None: another node will say which
+            if file is not None and file_path(cls.key, file) is None:
+                wanted = entry_of(file if file in cls.known else cls.known[0])
+                return f"{file} is not on this machine. {wanted.how_to_get}"
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: str | None) -> object:
+        return [fingerprint(file_path(cls.key, file)) for file in inputs.values() if file is not None]
+
+    @classmethod
+    def execute(cls, **inputs: str) -> io.NodeOutput:
+        (file,) = inputs.values()
+        path = file_path(cls.key, file)
+        if path is None:
+            raise FileNotFoundError(cls.validate_inputs(file=file))
+        return io.NodeOutput(shared_network(path, cls.read))
+
+
+class OSDFaceLoadDetector(NetworkLoader):
+    key, known, read = DETECTORS_KEY, tuple(DETECTORS.values()), load_detector
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceLoadDetector",
+            display_name="Load Face Detector (RetinaFace)",
+            category=sockets.CATEGORY,
+            description="Loads facexlib's RetinaFace, which finds faces and their five landmarks.",
+            search_aliases=["face detection", "retinaface", "facexlib", "find faces"],
+            inputs=[
+                io.Combo.Input(
+                    "detector",
+                    options=detector_options(),
+                    tooltip="Resnet50 misses fewer faces; mobilenet0.25 is smaller and faster. Files belong into "
+                    "models/facedetection.",
+                ),
+            ],
+            outputs=[sockets.Detector.Output(display_name="detector")],
+        )
+
+
+class OSDFaceLoadEmbedder(NetworkLoader):
+    key, known, read = EMBEDDERS_KEY, (ARCFACE,), load_embedder
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceLoadEmbedder",
+            display_name="Load Face Embedder (ArcFace)",
+            category=sockets.CATEGORY,
+            description="Loads the network that tells people apart: whether a restored face is still the same person, "
+            "and which face is somebody's.",
+            search_aliases=["arcface", "face recognition", "identity", "face embedding", "mobilefacenet"],
+            inputs=[
+                io.Combo.Input(
+                    "embedder",
+                    options=embedder_options(),
+                    tooltip="ArcFace is the one to trust; MobileFaceNet is 40 times smaller. Files belong into "
+                    "models/facerecognition.",
+                ),
+            ],
+            outputs=[sockets.Embedder.Output(display_name="embedder")],
+        )
+
+
+class OSDFaceLoadParser(NetworkLoader):
+    key, known, read = DETECTORS_KEY, (PARSENET,), load_parser
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceLoadParser",
+            display_name="Load Face Parser (ParseNet)",
+            category=sockets.CATEGORY,
+            description="Loads the network that tells skin, hair, glasses and background apart in a face.",
+            search_aliases=["face parsing", "parsenet", "bisenet", "face segmentation"],
+            inputs=[
+                io.Combo.Input(
+                    "parser",
+                    options=parser_options(),
+                    tooltip="facexlib's ParseNet or BiSeNet. Files belong into models/facedetection.",
+                ),
+            ],
+            outputs=[sockets.Parser.Output(display_name="parser")],
+        )
