@@ -13,6 +13,7 @@ from osdface_core.metrics import denoised, evaluate, measures, restorer
 from osdface_core.metrics.faces import degrees, landmark_distance
 from osdface_core.metrics.fidelity import psnr, sharpness, ssim
 from osdface_core.training.degradation import STRENGTHS
+from osdface_core.weights.bundle import save_bundle
 
 
 def test_psnr_of_a_known_difference() -> None:
@@ -82,3 +83,14 @@ def test_the_command_writes_a_table_and_pictures(face_photos: Path, tmp_path: Pa
     assert len(json.loads((tmp_path / "table.json").read_text())) == 3 * len(STRENGTHS)
     assert all((tmp_path / f"{strength}.png").is_file() for strength in STRENGTHS)
     assert main(["eval", str(face_photos), "-o", str(tmp_path)]) == 1
+
+
+def test_several_models_stand_side_by_side(starter: OSDFaceModel, face_photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "without_prompt").mkdir()
+    files = [tmp_path / "full.safetensors", tmp_path / "without_prompt" / "bundle.safetensors"]
+    for file in files:
+        save_bundle(starter, file)
+    options = ["--weights", *map(str, files), "-o", str(tmp_path / "out"), "--count", "1", "--device", "cpu"]
+    assert main(["eval", str(face_photos), *options]) == 0
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert table.count("| full |") == table.count("| without_prompt |") == len(STRENGTHS)

@@ -99,6 +99,25 @@ def test_the_restorer_trains_lora_and_prompt_mlp_and_nothing_else(recipe: Recipe
     assert any("conv1" in name for name in names)
 
 
+def test_without_a_prompt_the_prompt_is_zero_in_training_and_in_the_model_that_comes_of_it(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    entry = recipe.stages["restorer"]
+    stage = build_stage(recipe, replace(entry, options=entry.options | {"without_prompt": True}))
+    assert not any(parameter.requires_grad for parameter in stage.model.vre.projector.parameters())
+    photo = next(iter(pairs_loader(entry.data, 1, seed=0)))["lq"]
+    stage.save(tmp_path)
+    assert not load_bundle(tmp_path / "bundle.safetensors").vre(photo).embeds.any()
+    assert new(recipe, "restorer").model.vre(photo).embeds.any()
+
+
+def test_a_vae_goes_on_from_a_finished_stage(trained: Path, recipe: Recipe) -> None:
+    entry = recipe.stages["autoencoder"]
+    again = build_stage(recipe, replace(entry, options=entry.options | {"start": str(trained / "autoencoder")}))
+    assert same_weights(again.vae, new(recipe, "base").model.vae)
+    assert all(parameter.requires_grad for parameter in again.vae.parameters())
+
+
 def test_frozen_networks_stay_in_evaluation_mode(recipe: Recipe) -> None:
     stage = new(recipe, "vre").train()
     assert stage.autoencoder.encoder.training

@@ -20,7 +20,12 @@ def add_to(commands: Any) -> None:
     command.set_defaults(run=run_eval)
     command.add_argument("photos", type=Path, metavar="FOLDER", help="good photos of aligned faces")
     command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="for table and pictures")
-    command.add_argument("--weights", type=Path, help="a bundle, or the authors' files (default: starter)")
+    command.add_argument(
+        "--weights",
+        type=Path,
+        nargs="+",
+        help="a bundle, or the authors' files (default: starter); several to compare them",
+    )
     command.add_argument("--base", type=Path, help="SD 2.1-base for the authors' files")
     command.add_argument("--embedder", type=Path, help="face embedder's weights, for identity")
     command.add_argument("--detector", help="RetinaFace weights, for landmarks")
@@ -42,10 +47,13 @@ def run_eval(options: argparse.Namespace) -> int:
     table = options.output / "table.md"
     refuse_to_overwrite([table], options.force)
     photos = find_photos(DataConfig((str(options.photos),)))[: options.count]
-    model = load_model(options.weights, options.base, device=options.device)
-    methods = {"denoised": metrics.denoised, "restored": metrics.restorer(model)}
-    if options.steps > 1:
-        methods[f"{options.steps} steps"] = metrics.restorer(model, steps=options.steps)
+    methods = {"denoised": metrics.denoised}
+    for weights in options.weights or [None]:
+        model = load_model(weights, options.base, device=options.device)
+        name = "restored" if len(options.weights or []) < 2 else name_of(weights)
+        methods[name] = metrics.restorer(model)
+        if options.steps > 1:
+            methods[f"{name}, {options.steps} steps"] = metrics.restorer(model, steps=options.steps)
     measures = metrics.measures(
         embedder=load_embedder(options.embedder) if options.embedder else None,
         detector=load_detector(options.detector) if options.detector else None,
@@ -60,3 +68,8 @@ def run_eval(options: argparse.Namespace) -> int:
     log.info("%s", result.markdown())
     log.info("%d photo(s) -> %s", len(photos), options.output)
     return 0
+
+
+def name_of(weights: Path) -> str:
+    """What a table calls a model: its file's name, or for the bundle that a stage leaves the stage's."""
+    return weights.parent.name if weights.stem == "bundle" else weights.stem

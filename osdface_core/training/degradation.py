@@ -35,6 +35,8 @@ class Degradation:
     """The share of photos that lose their colour."""
     old: float = 0.0
     """The share of photos that age before anything else happens to them."""
+    turbulence: float = 0.0
+    """How strongly hot air bends the picture, see `turbulent`. Not in the paper's training."""
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
         """A degraded copy of the same size."""
@@ -44,6 +46,8 @@ class Degradation:
             image = in_grey(image)
         if rng.random() < self.old:
             image = aged(image, rng)
+        if self.turbulence:
+            image = turbulent(image, rng, self.turbulence)
         for _ in range(self.passes):
             image = cv2.filter2D(image, -1, self.draw_kernel(rng, scale), borderType=cv2.BORDER_REFLECT_101)
             factor = rng.uniform(*self.reduction)
@@ -66,8 +70,9 @@ STRENGTHS = {
     "light": Degradation(blur=(0.1, 3), reduction=(0.8, 4), noise=(0, 5), jpeg=(70, 95), passes=1),
     "medium": Degradation(blur=(2, 6), reduction=(4, 8), noise=(3, 10), jpeg=(50, 80), passes=1),
     "heavy": Degradation(blur=(4, 10), reduction=(8, 16), noise=(5, 15), jpeg=(40, 60), passes=2),
+    "turbulent": Degradation(turbulence=1.0, noise=(3, 10), blur=(0.1, 1), reduction=(1, 2), jpeg=(50, 80), passes=1),
 }
-"""Three fixed strengths to evaluate at."""
+"""Three fixed strengths to evaluate at, and hot air."""
 
 
 def gaussian_kernel(size: int, sigmas: np.ndarray, angle: float) -> np.ndarray:

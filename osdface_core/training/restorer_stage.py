@@ -49,7 +49,7 @@ class RestorerConfig:
     checkpointing: bool = True
     """Compute activations again in the backward pass instead of keeping them: slower, in a fraction of the memory."""
     without_prompt: bool = False
-    """Ablation: the UNet sees an empty prompt."""
+    """Ablation: the prompt MLP says nothing but zeros, in training and in the model that comes of it."""
     licences: str = LICENCES
     notice: str = ""
     """What the bundle says about itself."""
@@ -73,6 +73,9 @@ class RestorerStage(Stage):
         model.vae.decoder.requires_grad_(config.decoder)
         if model.vre.projector is not None:
             model.vre.projector.requires_grad_(not config.without_prompt)
+            if config.without_prompt:
+                for parameter in model.vre.projector.parameters():
+                    parameter.zero_()
         if config.checkpointing:
             model.unet.enable_gradient_checkpointing()
             model.vae.enable_gradient_checkpointing()
@@ -138,8 +141,6 @@ class RestorerStage(Stage):
             with torch.autocast(images.device.type, enabled=False):
                 features = vre.encoder(images.float())
         embeds = vre.prompt(features).embeds
-        if self.config.without_prompt:
-            embeds = torch.zeros_like(embeds)
         noise = model.predict_noise(latents, model.config.timestep, embeds)
         return model.one_step.original(latents, noise), embeds
 
