@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..model import ModelConfig, OSDFaceModel
+from ..serialization import Json
 from ..weights import load_model
 from ..weights.files import Tensors, fill, read_tensors
 from ..weights.sd21 import read_base
@@ -37,10 +38,8 @@ def assemble(config: ModelConfig, parts: Parts) -> OSDFaceModel:
         config, unet, vae = read_base(parts.base, config)
         files |= {"unet": (unet, parts.base), "vae": (vae, parts.base)}
     if parts.vae is not None:
-        folder = Path(parts.vae) / "vae"
-        path = folder / "diffusion_pytorch_model.safetensors"
-        config = replace(config, vae=json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        files["vae"] = read_tensors(path)[0], path
+        vae_config, tensors, path = read_vae(parts.vae)
+        config, files["vae"] = replace(config, vae=vae_config), (tensors, path)
     model = OSDFaceModel(config)
     for name, (tensors, path) in files.items():
         fill(getattr(model, name), own(tensors), path)
@@ -48,6 +47,12 @@ def assemble(config: ModelConfig, parts: Parts) -> OSDFaceModel:
         autoencoder = load_autoencoder(config, parts.vre)
         model.vre.encoder, model.vre.quantizer = autoencoder.encoder, autoencoder.quantizer
     return model
+
+
+def read_vae(folder: str | Path) -> tuple[Json, Tensors, Path]:
+    """What an autoencoder stage left: its VAE's configuration in diffusers' terms, its tensors, and their file."""
+    path = Path(folder) / "vae" / "diffusion_pytorch_model.safetensors"
+    return json.loads((path.parent / "config.json").read_text(encoding="utf-8")), read_tensors(path)[0], path
 
 
 def own(tensors: Tensors) -> Tensors:

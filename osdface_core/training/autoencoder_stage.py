@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..model import ModelConfig
+from ..weights.files import fill
+from .assemble import own, read_vae
 from .losses import Losses
 from .reconstruction import Reconstruction, ReconstructionConfig
 from .stage import Batch, Stage
@@ -17,6 +19,8 @@ from .stage import Batch, Stage
 class AutoencoderConfig:
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     kl_weight: float = 1e-6
+    start: str | None = None
+    """Folder of a finished autoencoder stage, to go on from."""
 
 
 class AutoencoderStage(Stage):
@@ -28,6 +32,10 @@ class AutoencoderStage(Stage):
         super().__init__()
         self.config = config
         self.vae: Any = AutoencoderKL.from_config(model.vae)
+        if config.start is not None:
+            _, tensors, path = read_vae(config.start)
+            fill(self.vae, own(tensors), path)
+            self.vae.requires_grad_(True)
         self.reconstruction = Reconstruction(config.reconstruction)
         self.critic_from = config.reconstruction.critic_from
         self.latent_square: Tensor
