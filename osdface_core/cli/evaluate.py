@@ -47,7 +47,7 @@ def run_eval(options: argparse.Namespace) -> int:
     table = options.output / "table.md"
     refuse_to_overwrite([table], options.force)
     photos = find_photos(DataConfig((str(options.photos),)))[: options.count]
-    methods = {"denoised": metrics.denoised}
+    methods: dict[str, metrics.Method] = {"denoised": metrics.denoised}
     for weights in options.weights or [None]:
         model = load_model(weights, options.base, device=options.device)
         name = "restored" if len(options.weights or []) < 2 else name_of(weights)
