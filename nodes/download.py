@@ -57,4 +57,4 @@ class OSDFaceDownloadWeights(io.ComfyNode):
     def execute(cls, weights: str, accept_licence: bool) -> io.NodeOutput:
         entry = entry_named(weights)
         path = find_entry(entry) or download(entry, folder_of(entry), download_progress())
-        return io.NodeOutput(str(path))
+        return io.NodeOutput(str(path), ui={"text": [f"{entry.name} is here: {path}"]})

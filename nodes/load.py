@@ -88,6 +88,7 @@ class OSDFaceLoadModel(io.ComfyNode):
                 ),
             ],
             outputs=[sockets.Model.Output(display_name="model")],
+            has_intermediate_output=True,
         )
 
     @classmethod

@@ -59,6 +59,7 @@ class OSDFacePaste(io.ComfyNode):
                 io.Mask.Output(display_name="mask"),
                 io.String.Output(display_name="report"),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod

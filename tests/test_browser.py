@@ -13,6 +13,8 @@ import osdface_core
 if CHROMIUM is None:
     pytest.skip("no Chromium on this machine", allow_module_level=True)
 
+NOTICE = osdface_core.load_model().notice
+CHANGES = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 SHOWN = """
 app.graph._nodes.filter(n => n.type.startsWith('Save'))
@@ -46,12 +48,50 @@ def test_a_shared_workflow_opens_runs_and_shows_its_picture(frontend, path, requ
     assert path.with_suffix(".jpg").exists()
 
 
-def test_a_node_shows_what_its_run_has_to_say_and_the_workflow_does_not_keep_it(frontend):
+@pytest.fixture(params=[False, True], ids=["drawn", "Nodes 2.0"])
+def either_frontend(frontend, request):
+    """Nodes drawn on a canvas, and made of the page's elements."""
+    if request.param:
+        frontend.server.post("settings/Comfy.VueNodes.Enabled", True)
+        frontend.visit()
+    yield frontend
+    frontend.server.post("settings/Comfy.VueNodes.Enabled", False)
+
+
+def test_a_node_shows_what_its_run_has_to_say_whenever_its_graph_is_loaded_anew(either_frontend):
+    """ComfyUI runs only what has changed since the last run, whatever page or tab has seen it."""
+    photo, steps = (
+        json.loads((ROOT / f"workflows/{name}.json").read_text()) for name in ("restore_photo", "step_by_step")
+    )
+    page = either_frontend.page
+    notice, summary = page.get_by_text(NOTICE), page.get_by_text("frame 0: 1 of 1 face(s) restored", exact=True)
+
+    either_frontend.open(photo, "photo")
+    either_frontend.run()
+    expect(notice).to_be_visible()
+    expect(summary).to_be_visible()
+    either_frontend.open(steps, "steps")
+    expect(notice).to_have_count(0)
+    page.get_by_text("photo", exact=True).first.click()
+    expect(notice).to_be_visible()
+    expect(summary).to_be_visible()
+    page.evaluate("app.graph._nodes.forEach(node => node.pos = [node.pos[0] + 9, node.pos[1]])")
+    page.evaluate(CHANGES + ".captureCanvasState()")
+    page.evaluate(CHANGES + ".undo()")
+    expect(notice).to_be_visible()
+    either_frontend.visit()
+    expect(notice).to_have_count(0)
+    either_frontend.open(photo, "photo")
+    either_frontend.run()
+    expect(notice).to_be_visible()
+    expect(summary).to_be_visible()
+
+
+def test_a_workflow_does_not_keep_what_its_nodes_said(frontend):
     workflow = json.loads((ROOT / "workflows" / "restore_photo.json").read_text())
     frontend.open(workflow)
     frontend.run()
-    expect(frontend.page.get_by_text(osdface_core.load_model().notice).first).to_be_visible()
-    expect(frontend.page.get_by_text("frame 0:").first).to_be_visible()
+    expect(frontend.page.get_by_text(NOTICE)).to_be_visible()
     saved = frontend.page.evaluate("app.graph.serialize()")
     for node in saved["nodes"]:
         before = next(old for old in workflow["nodes"] if old["id"] == node["id"])

@@ -9,7 +9,8 @@ function height(text) {
   return Math.min(12 + 15 * lines.reduce((sum, count) => sum + count), 140);
 }
 
-function show(node, text) {
+function show(node, output) {
+  const text = output?.text?.join("\n");
   const there = node.widgets?.find((widget) => widget.name === NAME);
   if (!text && there) node.removeWidget(there);
   if (!text) return;
@@ -33,14 +34,29 @@ function show(node, text) {
   node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], tall)]);
 }
 
+const isOurs = (node) => node?.comfyClass?.startsWith("OSDFace");
+
+// The frontend's name of a node: its number, after its subgraph's and a colon where it is in one.
+function named(name) {
+  const [number, subgraph] = name.split(":").reverse();
+  const graph = subgraph ? app.rootGraph.subgraphs.get(subgraph) : app.rootGraph;
+  return graph?.getNodeById(number);
+}
+
+const showAll = (outputs) =>
+  Object.entries(outputs).forEach(([name, output]) => isOurs(named(name)) && show(named(name), output));
+
 app.registerExtension({
   name: "OSDFace.Message",
   nodeCreated(node) {
-    if (!node.comfyClass?.startsWith("OSDFace")) return;
+    if (!isOurs(node)) return;
     const others = node.onExecuted;
     node.onExecuted = function (output) {
       others?.apply(this, arguments);
-      show(this, output?.text?.join("\n"));
+      show(this, output);
     };
   },
+  // Its nodes are new: another tab comes to the front, a step is undone, an old run is opened.
+  onNodeOutputsUpdated: showAll,
+  afterConfigureGraph: () => showAll(app.nodeOutputs),
 });

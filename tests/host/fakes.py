@@ -94,6 +94,7 @@ class Schema:
             "category": self.about.get("category", ""),
             "search_aliases": self.about.get("search_aliases", []),
             "output_node": self.about.get("is_output_node", False),
+            "has_intermediate_output": self.about.get("has_intermediate_output", False),
         }
 
 

@@ -72,9 +72,13 @@ class Frontend:
     def __init__(self, page: Page, server: Server):
         self.page, self.server = page, server
         server.post("settings/Comfy.TutorialCompleted", True)  # else the templates cover a first visit
-        page.goto(server.url)
-        page.wait_for_function(READY, timeout=120_000)
-        page.wait_for_timeout(1500)
+        self.visit()
+
+    def visit(self) -> None:
+        """Open the page, or open it anew."""
+        self.page.goto(self.server.url)
+        self.page.wait_for_function(READY, timeout=120_000)
+        self.page.wait_for_timeout(1500)
 
     def build(self, prompt: dict[str, Any], columns: list[list[str]]) -> dict[str, Any]:
         """Make a graph of an API prompt, laid out in columns of its names; returns the workflow to share."""
@@ -91,10 +95,10 @@ class Frontend:
         self.page.wait_for_timeout(300)
         return self.page.evaluate("app.graph.serialize()")
 
-    def open(self, workflow: dict[str, Any]) -> None:
-        """Load a shared workflow, as dropping its file on the page does."""
-        drop = "text => app.handleFile(new File([text], 'workflow.json', {type: 'application/json'}))"
-        self.page.evaluate(drop, json.dumps(workflow))
+    def open(self, workflow: dict[str, Any], name: str = "workflow") -> None:
+        """Load a shared workflow, as dropping its file on the page does: in a tab of that name."""
+        drop = "([text, name]) => app.handleFile(new File([text], name + '.json', {type: 'application/json'}))"
+        self.page.evaluate(drop, [json.dumps(workflow), name])
         self.page.wait_for_function(f"app.graph._nodes.length == {len(workflow['nodes'])}")
         self.page.wait_for_timeout(500)
 
