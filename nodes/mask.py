@@ -6,7 +6,7 @@ from ..osdface_core import FaceCrops
 from ..osdface_core.masks import FEATHER
 from ..osdface_core.parsing import parse_masks
 from . import sockets
-from .runtime import GIGABYTE, Resident, progress
+from .runtime import PARSING, Resident, progress
 
 
 class OSDFaceMask(io.ComfyNode):
@@ -24,8 +24,8 @@ class OSDFaceMask(io.ComfyNode):
                     "crops", tooltip="Connect Restore Face Crops; or Crop Faces, if something covers the faces."
                 ),
                 sockets.Parser.Input("parser", tooltip="Connect Load Face Parser."),
-                io.Boolean.Input("hair", default=True, tooltip="Turn it off to keep the photo's own hair."),
-                io.Boolean.Input("glasses", default=True, tooltip="Turn it off to keep the photo's own glasses."),
+                sockets.hair_input(),
+                sockets.glasses_input(),
                 io.Float.Input(
                     "feather",
                     default=FEATHER,
@@ -46,7 +46,7 @@ class OSDFaceMask(io.ComfyNode):
     ) -> io.NodeOutput:
         if not len(crops):
             return io.NodeOutput(crops.images.new_zeros(1, crops.size, crops.size))
-        leave = [name for name, wanted in (("hair", hair), ("glasses", glasses)) if not wanted]
-        network, on_batch = parser.use(0.6 * GIGABYTE * min(batch_size, len(crops))), progress(len(crops))
+        leave = sockets.left(hair, glasses)
+        network, on_batch = parser.use(PARSING * min(batch_size, len(crops))), progress(len(crops))
         masks = parse_masks(network, crops, leave=leave, feather=feather, batch_size=batch_size, on_batch=on_batch)
         return io.NodeOutput(masks)

@@ -1,15 +1,20 @@
 """Everything in one node."""
 
 import json
+from typing import get_args
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import align_faces, encode_prompts, paste_faces, restore_crops
+from ..osdface_core.color import Method, match_color
 from ..osdface_core.identity import check_identity
-from ..osdface_core.select import RULES, select_by_rule
+from ..osdface_core.masks import Shape
+from ..osdface_core.parsing import parse_masks
+from ..osdface_core.select import RULES, select_blurred, select_by_rule
+from ..osdface_core.sharpness import sharpness
 from . import sockets
-from .runtime import Resident, Weights, intermediate, progress
+from .runtime import PARSING, Resident, Weights, intermediate, progress
 
 ALL = "all"
 
@@ -49,6 +54,37 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                 ),
                 sockets.min_identity_input(advanced=True, optional=True),
                 sockets.any_rotation_input(),
+                io.Combo.Input(
+                    "color",
+                    optional=True,
+                    options=list(get_args(Method)),
+                    default="none",
+                    tooltip="wavelet gives the faces the photo's colours; adain shifts them as a whole, for stained "
+                    "photos. none leaves OSDFace's own.",
+                ),
+                io.Boolean.Input(
+                    "skip_sharp",
+                    optional=True,
+                    default=False,
+                    advanced=True,
+                    tooltip="Turn it on to leave faces alone that are sharp already.",
+                ),
+                io.Combo.Input(
+                    "shape",
+                    optional=True,
+                    options=list(get_args(Shape)),
+                    default="square",
+                    advanced=True,
+                    tooltip="ellipse pastes the head alone and leaves more of the photo around it; square the whole "
+                    "crop.",
+                ),
+                sockets.Parser.Input(
+                    "parser",
+                    optional=True,
+                    tooltip="Connect Load Face Parser to leave hands, hats and whatever else covers a face as it is.",
+                ),
+                sockets.hair_input(optional=True, advanced=True),
+                sockets.glasses_input(optional=True, advanced=True),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -57,6 +93,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                 io.Image.Output("after", display_name="faces after"),
                 io.String.Output(display_name="report"),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -73,18 +110,32 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         embedder: Resident | None = None,
         min_identity: float = 0.0,
         any_rotation: bool = False,
+        color: Method = "none",
+        skip_sharp: bool = False,
+        shape: Shape = "square",
+        parser: Resident | None = None,
+        hair: bool = True,
+        glasses: bool = True,
     ) -> io.NodeOutput:
         target = image if background is None else background
         pixels, canvas = intermediate(sockets.from_image(image)), intermediate(sockets.from_image(target))
         found = detector.use().detect(pixels, threshold=threshold, any_rotation=any_rotation)
         kept = found if faces == ALL else select_by_rule(found, faces)[0]
-        after = before = align_faces(pixels, kept, model.crop_size)
+        before = align_faces(pixels, kept, model.crop_size)
+        if skip_sharp:
+            before, _ = select_blurred(before, sharpness(before))
+        after, count = before, min(batch_size, len(before))
         if len(before) and strength > 0:
-            on_batch, count = progress(len(before)), min(batch_size, len(before))
+            on_batch = progress(len(before))
             prompts = encode_prompts(model.vre(count), before, batch_size=batch_size)
             after = restore_crops(model.one_step(count), before, prompts, batch_size=batch_size, on_batch=on_batch)
+            after = match_color(after, before, color)
         checked = after if after is before else check_identity(embedder and embedder.use(), before, after, min_identity)
-        result = paste_faces(canvas, checked, strength=strength)
+        masks = None
+        if len(checked):
+            network, leave = parser and parser.use(PARSING * count), sockets.left(hair, glasses)
+            masks = parse_masks(network, checked, leave=leave, batch_size=batch_size)
+        result = paste_faces(canvas, checked, strength=strength, shape=shape, crop_masks=masks)
         return io.NodeOutput(
             sockets.with_pixels(target, canvas, result.image),
             result.mask,

@@ -23,6 +23,8 @@ from .folders import FULL, SAME, base_path, decoder_path, fingerprint, weights_p
 Loaded = TypeVar("Loaded")
 
 GIGABYTE = 1e9
+PARSING = 0.6 * GIGABYTE
+"""What a face parser takes for a face, beside its weights."""
 
 log = logging.getLogger(__name__)
 

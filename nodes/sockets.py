@@ -105,6 +105,21 @@ def any_rotation_input() -> io.Boolean.Input:
     )
 
 
+def hair_input(optional: bool = False, advanced: bool = False) -> io.Boolean.Input:
+    tooltip = "Turn it off to keep the photo's own hair."
+    return io.Boolean.Input("hair", optional=optional, default=True, advanced=advanced, tooltip=tooltip)
+
+
+def glasses_input(optional: bool = False, advanced: bool = False) -> io.Boolean.Input:
+    tooltip = "Turn it off to keep the photo's own glasses."
+    return io.Boolean.Input("glasses", optional=optional, default=True, advanced=advanced, tooltip=tooltip)
+
+
+def left(hair: bool, glasses: bool) -> list[str]:
+    """The parts of a face that stay as in the photo."""
+    return [name for name, restored in (("hair", hair), ("glasses", glasses)) if not restored]
+
+
 def batch_size_input() -> io.Int.Input:
     return io.Int.Input(
         "batch_size",

@@ -78,25 +78,29 @@ class FaceParser(nn.Module):
 
 @torch.no_grad()
 def parse_masks(
-    parser: FaceParser,
+    parser: FaceParser | None,
     crops: FaceCrops,
     *,
     leave: Collection[str] = (),
     feather: float = FEATHER,
     batch_size: int = 4,
     on_batch: OnBatch | None = None,
-) -> Tensor:
-    """Where each crop shows the face [N,512,512], 0..1, for `paste_faces`.
+) -> Tensor | None:
+    """Where each crop shows the face [N,512,512], 0..1, for `paste_faces`; None without a parser.
 
     Restored crops are parsed best; source crops show what covers a face that a restorer would paint over.
 
     leave: parts that stay as in the photo, such as "hair" or "glasses": names of `PARTS`.
     feather: 0..0.5, the width of the soft border inside the face, as a share of the crop's side.
-    Raises ImageError for a part there is not.
+    Raises ImageError for a part there is not, or one to leave but no parser that finds it.
     """
     for part in leave:
         if part not in PARTS:
             raise ImageError(f"There is no part {part!r} of a face. Choose from {', '.join(PARTS)}.")
+    if parser is None:
+        if leave:
+            raise ImageError(f"A face parser is needed to leave {' and '.join(leave)} alone: give one.")
+        return None
     taken = torch.tensor([part not in (*NOT_THE_FACE, *leave) for part in PARTS], device=parser.mean.device)
 
     def work(part: slice) -> Tensor:

@@ -81,7 +81,7 @@ def restore_image(
         restored = restore_crops(one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
         restored = match_color(restored, crops, color)
         crops = check_identity(embedder, crops, restored, min_identity)
-    masks = None if parser is None else parse_masks(parser, crops, leave=leave, batch_size=batch_size)
+    masks = parse_masks(parser, crops, leave=leave, batch_size=batch_size)
     target = image if background is None else background
     return paste_faces(target, crops, strength=strength, shape=shape, crop_masks=masks)
 

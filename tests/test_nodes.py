@@ -89,6 +89,18 @@ def test_colours_of_the_photo_are_matched_on_the_way_to_the_paste(host, method):
     assert (host.picture(outputs["save"]) != ASTRONAUT).any()
 
 
+@real_detection
+def test_one_node_matches_colours_and_skips_sharp_faces_too(host):
+    steps = step_by_step(paste={"crops": ["match", 0], "shape": "ellipse"})
+    colours = {"restored": ["set", 0], "source": ["crop", 0], "method": "wavelet", "strength": 1.0}
+    steps["match"] = node("OSDFaceMatchColor", **colours)
+    one = host.run(all_in_one(color="wavelet", shape="ellipse"))
+    assert (host.picture(one["save"]) == host.picture(host.run(steps)["save"])).all()
+    skipped = host.run(all_in_one(skip_sharp=True))
+    assert (host.picture(skipped["save"]) == ASTRONAUT).all()
+    assert "sharp already" in report(skipped)["faces"][0]["reason"]
+
+
 @pytest.fixture
 def load_embedder(host, shared):
     """The node that loads a real embedder, whose file is there for as long as the test runs."""
@@ -256,19 +268,30 @@ def test_a_missing_parser_says_where_to_get_it(host):
         host.run(prompt)
 
 
-def test_what_the_parser_takes_for_background_is_not_pasted(host):
-    """BiSeNet without weights in its last layer: to it everything is background."""
+@pytest.fixture
+def load_parser(host):
+    """The node that loads a BiSeNet without weights in its last layer: to it everything is background."""
     network = BiSeNet(num_class=19)
     torch.nn.init.zeros_(network.conv_out.conv_out.weight)
     path = host.base / "models" / "facedetection" / "parsing_bisenet.pth"
     torch.save(network.state_dict(), path)
-    prompt = step_by_step(detect={"boxes": FACE}, paste={"face_masks": ["mask", 0]})
-    prompt["parser"] = node("OSDFaceLoadParser", parser=path.name)
+    yield node("OSDFaceLoadParser", parser=path.name)
+    path.unlink()
+
+
+def test_what_the_parser_takes_for_background_is_not_pasted(host, load_parser):
+    prompt = step_by_step(detect={"boxes": FACE}, paste={"face_masks": ["mask", 0]}) | {"parser": load_parser}
     inputs = {"hair": True, "glasses": True, "feather": 0.1, "batch_size": 4}
     prompt["mask"] = node("OSDFaceMask", crops=["restore", 0], parser=["parser", 0], **inputs)
-    try:
-        outputs = host.run(prompt)
-    finally:
-        path.unlink()
+    outputs = host.run(prompt)
     assert (host.picture(outputs["save"]) == ASTRONAUT).all()
     assert report(outputs)["faces"][0]["reason"] == "outside the mask"
+
+
+@real_detection
+def test_one_node_asks_the_parser_too(host, load_parser):
+    outputs = host.run(all_in_one(parser=["parser", 0], hair=False) | {"parser": load_parser})
+    assert (host.picture(outputs["save"]) == ASTRONAUT).all()
+    assert report(outputs)["faces"][0]["reason"] == "outside the mask"
+    with pytest.raises(NodeError, match="face parser is needed to leave hair and glasses alone"):
+        host.run(all_in_one(hair=False, glasses=False))

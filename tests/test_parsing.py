@@ -78,6 +78,8 @@ def test_the_mask_is_the_face_without_what_covers_it_or_is_to_be_left(case):
     assert wide[200:300, 250].max() > wide[200, 110]
     with pytest.raises(ImageError, match="no part 'beard'"):
         parse_masks(parser, crops, leave=["beard"])
+    with pytest.raises(ImageError, match="face parser is needed to leave hair alone"):
+        parse_masks(None, crops, leave=["hair"])
     other = crops.with_images(1 - crops.images)
     pasted = paste_faces(image, other, crop_masks=parse_masks(parser, crops))
     assert torch.equal(pasted.image[..., 160:, :], image[..., 160:, :])
