@@ -118,6 +118,14 @@ def test_a_vae_goes_on_from_a_finished_stage(trained: Path, recipe: Recipe) -> N
     assert all(parameter.requires_grad for parameter in again.vae.parameters())
 
 
+def test_the_divergence_counts_the_same_at_every_size(recipe: Recipe) -> None:
+    stage = new(recipe, "autoencoder").eval()
+    photo = next(iter(pairs_loader(recipe.stages["autoencoder"].data, 1, seed=0)))["hq"]
+    with torch.no_grad():
+        small, large = (stage.losses({"hq": image}, 0)["kl"] for image in (photo, photo.repeat(1, 1, 2, 2)))
+    assert float(large) == pytest.approx(float(small), rel=0.2)
+
+
 def test_frozen_networks_stay_in_evaluation_mode(recipe: Recipe) -> None:
     stage = new(recipe, "vre").train()
     assert stage.autoencoder.encoder.training

@@ -19,6 +19,8 @@ from .stage import Batch, Stage
 class AutoencoderConfig:
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     kl_weight: float = 1e-6
+    """Of the divergence of the whole latent, divided by the image's values as the other losses are (latent diffusion's
+    weight, its appendix G)."""
     start: str | None = None
     """Folder of a finished autoencoder stage, to go on from."""
 
@@ -52,7 +54,7 @@ class AutoencoderStage(Stage):
         self.latent_square.lerp_(posterior.mode().detach().float().square().mean(), 0.01 if step else 1.0)
         last = self.vae.decoder.conv_out.weight
         losses = self.reconstruction.losses(images, batch["hq"], last, self.judged(step))
-        return losses | {"kl": self.config.kl_weight * posterior.kl().mean()}
+        return losses | {"kl": self.config.kl_weight * posterior.kl().mean() / batch["hq"][0].numel()}
 
     def critic_losses(self, step: int) -> Losses:
         return self.reconstruction.critic_losses()
