@@ -32,6 +32,17 @@ def test_without_degradation_both_are_the_same_window(face_photos: Path) -> None
         assert torch.equal(pair["hq"], pair["lq"])
 
 
+def test_other_colours_keep_the_brightness_of_a_photo(face_photos: Path) -> None:
+    plain, other = (
+        FacePairs(config(face_photos, recolour=share, degradation=Degradation(passes=0))) for share in (0, 1)
+    )
+    pairs = [(plain[(0, position)]["hq"], other[(0, position)]["hq"]) for position in range(4)]
+    assert any((one - two).abs().max() > 0.1 for one, two in pairs)
+    for one, two in pairs:
+        inside = ((two > 0) & (two < 1)).all(0)
+        assert torch.allclose(one.mean(0)[inside], two.mean(0)[inside], atol=1e-5)
+
+
 def test_every_photo_comes_once_an_epoch_and_a_run_goes_on_where_it_was() -> None:
     whole = iter(Draws(photos=6, batch_size=4, seed=1))
     batches = [next(whole) for _ in range(6)]

@@ -33,6 +33,8 @@ class DataConfig:
     """Side of the crops."""
     window: int | None = None
     """Cut a random square of this side out of every pair."""
+    recolour: float = 0.0
+    """The share of photographs that get other colours: portraits show few, and an autoencoder has to know them all."""
     degradation: Degradation = field(default_factory=Degradation)
     workers: int = 0
 
@@ -57,12 +59,20 @@ class FacePairs(Dataset[dict[str, Tensor]]):
         good = read_square(self.files[index], self.config.size)
         if rng.random() < 0.5:
             good = np.ascontiguousarray(good[:, ::-1])
+        if rng.random() < self.config.recolour:
+            good = recoloured(good, rng)
         bad = self.config.degradation(good, rng)
         if self.config.window is not None:
             y, x = rng.integers(0, self.config.size - self.config.window + 1, 2)
             part = np.s_[y : y + self.config.window, x : x + self.config.window]
             good, bad = good[part], bad[part]
         return {"hq": as_tensor(good), "lq": as_tensor(bad)}
+
+
+def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The channels in another order, and up to two and a half times as far from grey."""
+    grey = image.mean(2, keepdims=True)
+    return np.clip(grey + rng.uniform(0, 2.5) * (image[..., rng.permutation(3)] - grey), 0, 1)
 
 
 def as_tensor(image: np.ndarray) -> Tensor:
