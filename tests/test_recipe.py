@@ -39,6 +39,18 @@ def test_built_in_recipes_can_be_read(name: str) -> None:
         assert recipe.model == ModelConfig()
 
 
+def test_the_ablation_takes_one_thing_away_at_a_time() -> None:
+    stages = read_recipe(built_in("ablation"), NAMES | {"STARTER": "starter"}).stages
+    full = stages["full"]
+    for name, missing in {"without_identity": "identity", "without_gan": "adversarial"}.items():
+        assert stages[name].options == full.options | {missing: 0}
+    assert stages["without_prompt"].options | {"parts": {}} == full.options | {"parts": {}, "without_prompt": True}
+    assert stages["latent_without_prompt"].options == stages["latent"].options | {"without_prompt": True}
+    assert {stages[name].schedule for name in ("full", "without_prompt", "without_identity", "without_gan")} == {
+        full.schedule
+    }
+
+
 def test_a_stage_changes_what_all_have_in_common(tmp_path: Path) -> None:
     path = changed(tmp_path, "kind: autoencoder", "kind: autoencoder\n    data: {window: 32, degradation: {passes: 0}}")
     stages = read_recipe(path, NAMES).stages
