@@ -150,6 +150,11 @@ def same_weights(a: OSDFaceModel, b: OSDFaceModel) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+def left_behind(network: torch.nn.Module) -> list[str]:
+    """The tensors in a network that stay where they are when it moves: neither parameters nor buffers."""
+    return [key for part in network.modules() for key, value in vars(part).items() if torch.is_tensor(value)]
+
+
 def change(path: Path, edit) -> None:
     """Rewrite a weights file after `edit` has changed its table of tensors."""
     tensors, metadata = read_tensors(path)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import same_weights
+from conftest import left_behind, same_weights
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
@@ -176,3 +176,10 @@ def test_compiling_that_fails_leaves_the_network_as_it_is(tiny, images, caplog, 
         restore(model, images)
     assert len(caplog.records) == sum(len(modules) for modules in networks(model).values())
     assert (first - restore(tiny, images)).abs().max() < 2e-5
+
+
+def test_nothing_stays_behind_on_a_device_that_a_model_leaves(prepared, images):
+    """What it has computed once, for all images, goes with its weights. The noise schedule is always in main memory."""
+    prepared.vre(images)
+    restore(prepared, images)
+    assert left_behind(prepared) == ["alphas_cumprod"]

@@ -25,11 +25,11 @@ class FastResnetBlock(ResnetBlock2D):
     """What depends on the timestep alone is folded into the first convolution's bias; sums and SiLUs are in place."""
 
     winograd = True
-    folded: Tensor | None = None
-    """conv1's bias with the timestep's part, from `fold_timestep`."""
+    folded: Tensor
+    """conv1's bias with the timestep's part, a buffer from `fold_timestep`."""
 
     def forward(self, x: Tensor, temb: None = None) -> Tensor:
-        bias = self.conv1.bias if self.folded is None else self.folded
+        bias = self.folded if "folded" in self._buffers else self.conv1.bias
         hidden = convolve(self.conv1, x, bias, norm=self.norm1, winograd=self.winograd)
         hidden = convolve(self.conv2, hidden, self.conv2.bias, norm=self.norm2, winograd=self.winograd)
         return hidden.add_(x if self.conv_shortcut is None else self.conv_shortcut(x))
@@ -140,5 +140,6 @@ def fold_timestep(unet: Any, timestep: int, dtype: torch.dtype) -> None:
     embedding = F.silu(TimestepEmbedding.forward(unet.time_embedding, unet.time_proj(steps).to(dtype)))
     for block in unet.modules():
         if isinstance(block, FastResnetBlock):
-            block.folded = block.conv1.bias.to(dtype) + block.time_emb_proj(embedding)[0]
+            folded = block.conv1.bias.to(dtype) + block.time_emb_proj(embedding)[0]
+            block.register_buffer("folded", folded, persistent=False)
     unet.folded_at = place

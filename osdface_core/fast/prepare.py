@@ -73,11 +73,13 @@ class FastModel(OSDFaceModel):
 class FastVRE(VRE):
     """A VRE whose prompt MLP has been asked all there is to ask: a row for every dictionary entry, one for padding."""
 
-    table: Tensor | None = None
+    table: Tensor
+    """A buffer once it is there, so that it goes wherever the weights go."""
 
     def project(self, token_ids: Tensor) -> Tensor:
-        if self.table is None or self.table.device != token_ids.device:
-            self.table = super().project(torch.arange(-1, self.config.codes, device=token_ids.device))
+        if "table" not in self._buffers or self.table.device != token_ids.device:
+            table = super().project(torch.arange(-1, self.config.codes, device=token_ids.device))
+            self.register_buffer("table", table, persistent=False)
         return self.table[token_ids + 1]
 
 
