@@ -1,4 +1,4 @@
-"""Make the pictures of the help pages, in the real frontend:  python -m host.make_pictures SHARED_DATA
+"""Make the pictures of the help pages, in the real frontend:  python -m host.make_pictures SHARED_DATA [NODE ...]
 
 A picture shows a node after a run, and beside it what it gave; a node that the run does not need stands alone.
 """
@@ -73,6 +73,6 @@ if __name__ == "__main__":
             frontend.build(prompt, [[name] for name in prompt])
             frontend.run()
             frontend.page.add_style_tag(content=HIDDEN)
-            for kind in json.loads(RECORD.read_text()):
+            for kind in sys.argv[2:] or json.loads(RECORD.read_text()):
                 picture(frontend, kind).save(FOLDER / f"{kind}.webp", quality=80)
         server.stop()
