@@ -227,7 +227,7 @@ def load_detector(weights: str | Path | None = None, *, device: str | torch.devi
         fill(network, tensors, path)
     except KeysError as error:
         raise NotACheckpointError(path, f"this is no RetinaFace of facexlib ({error}).", where_to_get()) from error
-    return RetinaFace(network.eval().to(device))
+    return RetinaFace(network.eval().float().to(device))
 
 
 def find_weights(weights: str | None) -> Path:
@@ -246,14 +246,17 @@ def where_to_get() -> str:
 
 def build_network(path: Path, tensors: Tensors) -> Any:
     """The architecture that these tensors belong to."""
+    if "body.layer1.0.conv1.weight" in tensors:
+        return new_network("resnet50")
+    if "body.stage1.0.0.weight" in tensors:
+        return new_network("mobile0.25")
+    raise NotACheckpointError(path, "this is no RetinaFace of facexlib.", where_to_get())
+
+
+def new_network(name: str) -> Any:
+    """facexlib's RetinaFace, "resnet50" or "mobile0.25", untrained."""
     from facexlib.detection.retinaface import RetinaFace as Network
 
-    if "body.layer1.0.conv1.weight" in tensors:
-        name = "resnet50"
-    elif "body.stage1.0.0.weight" in tensors:
-        name = "mobile0.25"
-    else:
-        raise NotACheckpointError(path, "this is no RetinaFace of facexlib.", where_to_get())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
         network = Network(network_name=name, device=torch.device("cpu"))

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..errors import ImageError
 from ..images import SUFFIXES, read_photo
 from .degradation import Degradation
+from .scenes import compose
 
 Draw = tuple[int, int]
 """Which photo, and which sample of the run this is: the seed of everything random about it."""
@@ -35,6 +36,8 @@ class DataConfig:
     """Cut a random square of this side out of every pair."""
     recolour: float = 0.0
     """The share of photographs that get other colours: portraits show few, and an autoencoder has to know them all."""
+    scene: int | None = None
+    """Compose scenes of this side from photographs, to learn detection from."""
     degradation: Degradation = field(default_factory=Degradation)
     workers: int = 0
 
@@ -75,6 +78,26 @@ def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(grey + rng.uniform(0, 2.5) * (image[..., rng.permutation(3)] - grey), 0, 1)
 
 
+class ScenePairs(FacePairs):
+    """The same for scenes, composed of many photographs each."""
+
+    def __init__(self, config: DataConfig, seed: int = 0):
+        super().__init__(config, seed)
+        self.read: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, draw: Draw) -> dict[str, Tensor]:
+        rng = np.random.default_rng((self.seed, draw[1]))
+        side = self.config.scene or self.config.size
+        good, bad = compose(lambda: self.photo(int(rng.integers(len(self)))), side, self.config.degradation, rng)
+        return {"hq": as_tensor(good), "lq": as_tensor(bad)}
+
+    def photo(self, index: int) -> np.ndarray:
+        """[size,size,3] uint8, read once: a scene needs many."""
+        if index not in self.read:
+            self.read[index] = (read_square(self.files[index], self.config.size) * 255).round().astype(np.uint8)
+        return self.read[index]
+
+
 def as_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))
 
@@ -107,7 +130,7 @@ class Draws(Sampler[list[Draw]]):
 
 def pairs_loader(config: DataConfig, batch_size: int, seed: int, start: int = 0) -> DataLoader[dict[str, Tensor]]:
     """Batches {"hq", "lq"} [N,3,S,S] without end, from batch number `start` on."""
-    pairs = FacePairs(config, seed)
+    pairs = FacePairs(config, seed) if config.scene is None else ScenePairs(config, seed)
     return DataLoader(
         pairs,
         batch_sampler=Draws(len(pairs), batch_size, seed, start),

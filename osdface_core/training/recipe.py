@@ -44,7 +44,7 @@ class Schedule:
 @dataclass(frozen=True)
 class StageRecipe:
     kind: str
-    """autoencoder, vre or restorer."""
+    """autoencoder, vre, restorer or detector."""
     schedule: Schedule
     data: DataConfig
     options: Json = field(default_factory=dict)

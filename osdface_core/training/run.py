@@ -8,6 +8,7 @@ import torch
 
 from ..serialization import Json
 from .autoencoder_stage import AutoencoderConfig, AutoencoderStage
+from .detector_stage import DetectorConfig, DetectorStage
 from .engine import train
 from .recipe import Recipe, RecipeError, StageRecipe, from_json, read_recipe
 from .restorer_stage import RestorerConfig, RestorerStage
@@ -51,6 +52,7 @@ def build_stage(recipe: Recipe, entry: StageRecipe) -> Stage:
         "autoencoder": (AutoencoderStage, AutoencoderConfig),
         "vre": (VREStage, VREStageConfig),
         "restorer": (RestorerStage, RestorerConfig),
+        "detector": (DetectorStage, DetectorConfig),
     }
     if entry.kind not in kinds:
         raise RecipeError(f"There is no kind of stage {entry.kind!r}: take {', '.join(kinds)}.")

@@ -1,0 +1,113 @@
+"""A detector learns from another one what it sees in scenes, and can be loaded like any."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+
+import osdface_core
+from osdface_core.training.data import pairs_loader
+from osdface_core.training.detector_stage import DetectorStage
+from osdface_core.training.engine import train
+from osdface_core.training.recipe import Recipe, read_recipe
+from osdface_core.training.run import build_stage, run
+from osdface_core.training.stage import Batch
+
+RECIPE = ROOT / "tests" / "recipes" / "detector.yaml"
+STAGES = ("blocks", "detector")
+
+
+@pytest.fixture(scope="module")
+def names(shared: Path, face_photos: Path) -> dict[str, Path]:
+    return {"PHOTOS": face_photos, "DETECTOR": shared / "weights" / "detection_mobilenet0.25_Final.pth"}
+
+
+@pytest.fixture(scope="module")
+def trained(names: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    assert run(RECIPE, folder, replacements=names)
+    return folder
+
+
+@pytest.fixture
+def recipe(trained: Path, names: dict[str, Path]) -> Recipe:
+    return read_recipe(RECIPE, names | {"RUN": trained})
+
+
+def new(recipe: Recipe, name: str) -> tuple[DetectorStage, Batch]:
+    torch.manual_seed(0)
+    stage = build_stage(recipe, recipe.stages[name]).train()
+    return stage, next(iter(pairs_loader(recipe.stages[name].data, 2, seed=0)))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_one_batch_can_be_learnt(name: str, recipe: Recipe) -> None:
+    stage, batch = new(recipe, name)
+    optimizer = torch.optim.Adam(stage.trained(), lr=3e-3)
+    course = []
+    for _ in range(40):
+        losses = stage("generator", batch, 0)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        course.append(float(sum(losses.values()).detach()))
+    assert course[-1] < 0.5 * course[0]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_gradients_reach_all_that_learns_and_not_the_teacher(name: str, recipe: Recipe) -> None:
+    stage, batch = new(recipe, name)
+    sum(stage("generator", batch, 5).values()).backward()
+    learns = stage.student.body if name == "blocks" else stage.student
+    reached = {id(parameter) for parameter in stage.parameters() if parameter.grad is not None}
+    assert reached == {id(parameter) for parameter in learns.parameters()}
+
+
+def test_norms_keep_their_statistics_after_their_steps(recipe: Recipe) -> None:
+    stage, batch = new(recipe, "blocks")
+    statistics = stage.student.body.stage1[0][1].running_mean
+    for step, changes in ((1, True), (2, False)):
+        before = statistics.clone()
+        stage("generator", batch, step)
+        assert torch.equal(before, statistics) != changes
+
+
+def test_norms_that_have_learnt_theirs_keep_them(recipe: Recipe) -> None:
+    stage, batch = new(recipe, "detector")
+    old, fresh = stage.student.body.stage1[0][1], stage.student.ssh1.conv3X3[1]
+    before = old.running_mean.clone(), fresh.running_mean.clone()
+    stage("generator", batch, 0)
+    assert torch.equal(before[0], old.running_mean)
+    assert not torch.equal(before[1], fresh.running_mean)
+
+
+def test_what_the_teacher_does_is_the_least_that_can_be_lost(recipe: Recipe) -> None:
+    stage, batch = new(recipe, "detector")
+    first = stage("generator", batch, 5)
+    stage.student.load_state_dict(stage.teacher.state_dict())
+    same = stage("generator", {"hq": batch["hq"], "lq": batch["hq"]}, 5)
+    assert all(value < 1e-6 for value in same.values())
+    assert all(value > 1e-2 for value in first.values())
+
+
+def test_a_run_in_pieces_equals_one_in_one_go(recipe: Recipe, trained: Path, tmp_path: Path) -> None:
+    stage, _ = new(recipe, "blocks")
+    shutil.copytree(trained / "blocks" / "checkpoint-0000002", tmp_path / "checkpoint-0000002")
+    torch.manual_seed(123)
+    assert train(stage, recipe.stages["blocks"], tmp_path)
+    ours, theirs = (
+        osdface_core.load_detector(folder / "detector.safetensors") for folder in (tmp_path, trained / "blocks")
+    )
+    for one, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_detector_is_one_to_load(trained: Path) -> None:
+    file = trained / "detector" / "detector.safetensors"
+    detector = osdface_core.load_detector(file)
+    assert file.stat().st_size < 1e6
+    assert {parameter.dtype for parameter in detector.parameters()} == {torch.float32}
+    assert detector.detect(torch.rand(1, 3, 64, 64), threshold=0.99).frames == 1
