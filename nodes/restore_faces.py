@@ -28,7 +28,15 @@ class OSDFaceRestoreFaces(io.ComfyNode):
             category=sockets.CATEGORY,
             description="Finds the faces in photos or video frames, restores each in one step and pastes them back. "
             "Images without a face come back as they were.",
-            search_aliases=["restore face", "face restoration", "fix face", "old photo", "enhance face", "codeformer"],
+            search_aliases=[
+                "restore face",
+                "face restoration",
+                "fix face",
+                "old photo",
+                "enhance face",
+                "codeformer",
+                "gfpgan",
+            ],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a video."),
                 sockets.Model.Input("model", tooltip="Connect Load OSDFace Model or OSDFace Model from SD 2.1."),
