@@ -91,7 +91,7 @@ def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
     return FaceCrops(torch.stack(crops), faces, to_crop)
 
 
-def cut(image: Tensor, to_crop: Tensor, size: int) -> Tensor:
+def cut(image: Tensor, to_crop: Tensor, size: int, aperture: float = 1.0) -> Tensor:
     """One crop [3,S,S] of an image [3,H,W], reading only the part of the image that the crop shows."""
     height, width = image.shape[-2:]
     edge = torch.tensor([[-0.5, size - 0.5, -0.5, size - 0.5], [-0.5, -0.5, size - 0.5, size - 0.5]]).double()
@@ -101,7 +101,7 @@ def cut(image: Tensor, to_crop: Tensor, size: int) -> Tensor:
     top, bottom = seen(corners[1], height)
     to_crop = to_crop.clone()
     to_crop[:, 2] += to_crop[:, :2] @ torch.tensor([left, top]).double()
-    return warp(image[:, top:bottom, left:right], to_crop, (size, size), padding="reflection")
+    return warp(image[:, top:bottom, left:right], to_crop, (size, size), padding="reflection", aperture=aperture)
 
 
 def seen(coordinates: Tensor, length: int) -> tuple[int, int]:
@@ -112,20 +112,28 @@ def seen(coordinates: Tensor, length: int) -> tuple[int, int]:
 
 
 def warp(
-    image: Tensor, to_output: Tensor, size: tuple[int, int], *, padding: str = "zeros", spacing: float = 1.0
+    image: Tensor,
+    to_output: Tensor,
+    size: tuple[int, int],
+    *,
+    padding: str = "zeros",
+    spacing: float = 1.0,
+    aperture: float = 1.0,
 ) -> Tensor:
     """Warp `image` [C,H,W] by an affine matrix [2,3] (image pixels to output pixels) into `size` (height, width).
 
     Bilinear. Where the output is coarser than the image, every output pixel averages samples that lie at most `spacing`
     image pixels apart, so that nothing aliases; an infinite spacing takes one sample, as facexlib and OpenCV do.
-    `padding` is what lies outside the image: "zeros", "border" or "reflection".
+    `padding` is what lies outside the image: "zeros", "border" or "reflection". `aperture` is the share of an output
+    pixel's side that is averaged, about its centre.
     """
     to_image = inverse(to_output.double())
-    pixels_covered = torch.linalg.det(to_image[:, :2]).abs().sqrt().item()
+    pixels_covered = torch.linalg.det(to_image[:, :2]).abs().sqrt().item() * aperture
     samples = max(1, ceil(pixels_covered / spacing - 1e-6))
     height, width = size
-    x = (torch.arange(width * samples, dtype=torch.float64) + 0.5) / samples - 0.5
-    y = (torch.arange(height * samples, dtype=torch.float64) + 0.5) / samples - 0.5
+    within = ((torch.arange(samples, dtype=torch.float64) + 0.5) / samples - 0.5) * aperture
+    x = (torch.arange(width)[:, None] + within).flatten()
+    y = (torch.arange(height)[:, None] + within).flatten()
     grid = torch.empty(height * samples, width * samples, 2, device=image.device)
     for axis, length in enumerate((image.shape[2], image.shape[1])):
         along_x = to_image[axis, 0] * x * 2 / length

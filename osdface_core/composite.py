@@ -1,24 +1,24 @@
 """Paste restored crops back: in float, touching only the faces' regions, whatever the scale of the background."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil, floor, inf
+from math import inf
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .align import warp
+from .align import cut, warp
 from .errors import ImageError
 from .faces import FaceCrops, FaceReport, check_image, inverse
 from .masks import FEATHER, Shape, shape_mask
+from .regions import background_matrices, hull, is_empty, region_of, touching
 from .serialization import Json, tensor_from_json, tensor_to_json
-
-Region = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels; right and bottom exclusive."""
 
 SPACING = 1.5
 """How far apart, in crop pixels, a shrinking crop is sampled: bilinear samples still see all that lies between."""
+
+PROBES, LEVEL = 64, 1 / 255
+"""A crop is compared with the photo in so many pixels a side; a change that is less than a level of 8 bits is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,19 +77,20 @@ def paste_faces(
     feather: float = FEATHER,
     mask: Tensor | None = None,
     crop_masks: Tensor | None = None,
-    antialias: bool = True,
+    plain: bool = False,
 ) -> Composite:
     """Paste restored crops into `image` [B,3,H,W], which may be the source or any enlargement of it.
 
     Where faces overlap, each counts with its mask's weight, so their order does not matter. Pixels that no mask reaches
-    are bit-identical; with nothing to paste the same tensor comes back.
+    are bit-identical; with nothing to paste the same tensor comes back. Where a crop still is as it was cut, the photo
+    keeps its own pixels, which a crop cannot carry without loss.
 
     strength: 0..1, a straight mix of the photo and the restored face.
     shape: "square" for the whole crop, "ellipse" for the head alone.
     feather: 0..0.5, the width of a face's soft border as a share of its crop's side.
     mask: [B,H,W] or [1,H,W], 0..1, where restoration is wanted; joined with the faces' own masks by minimum.
     crop_masks: [N,h,w], 0..1, where in each crop the face is, as `parse_masks` tells; joined in the same way.
-    antialias: False samples a shrinking crop bilinearly, as facexlib does.
+    plain: paste as facexlib does: all of a crop, one bilinear sample for every pixel, also of a shrinking crop.
     """
     check_image(image)
     frames, _, height, width = image.shape
@@ -113,7 +114,7 @@ def paste_faces(
     own = shape_mask(crops.size, shape, feather).to(image)[None].expand(len(crops), -1, -1)
     if crop_masks is not None:
         own = own.minimum(F.interpolate(crop_masks[:, None].to(image), own.shape[1:], mode="bilinear")[:, 0])
-    spacing = SPACING if antialias else inf
+    spacing = inf if plain else SPACING
     for frame in range(frames):
         members = [n for n, face in enumerate(crops.faces) if face.frame == frame and not is_empty(regions[n])]
         members.sort(key=lambda n: crops.faces.faces[n].index)
@@ -124,9 +125,11 @@ def paste_faces(
             for n in group:
                 x0, y0, x1, y1 = regions[n]
                 to_region = to_background[n] - torch.tensor([[0, 0, x0], [0, 0, y0]])
-                layers = torch.cat([crops.images[n].to(image), own[n : n + 1]])  # 0 at the border, and so beyond it
+                crop = crops.images[n].to(image)
+                kept = torch.zeros_like(crop[:1]) if plain else unchanged(crop, image[frame], to_background[n])
+                layers = torch.cat([crop, kept, own[n : n + 1]])  # the mask is 0 at the border, and so beyond it
                 layers = warp(layers, to_region, (y1 - y0, x1 - x0), padding="border", spacing=spacing)
-                face, soft = layers[:3], layers[3]
+                face, soft = torch.lerp(layers[:3], image[frame, :, y0:y1, x0:x1], layers[3]), layers[4]
                 if mask is not None:
                     soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft))
                 if mask is not None or crop_masks is not None:
@@ -140,6 +143,17 @@ def paste_faces(
             target.copy_(torch.where(alpha > 0, mixed, target))
             weight[frame, top:bottom, left:right] += alpha
     return Composite(result, weight, report_of(crops, reasons), notice)
+
+
+def unchanged(crop: Tensor, image: Tensor, to_image: Tensor) -> Tensor:
+    """Where a crop [3,S,S] still shows `image` as it was cut from it: [1,S,S], 1 there, 0 where it was restored."""
+    size = crop.shape[-1]
+    step = max(size // PROBES, 1)
+    probes = cut(image, inverse(to_image) / step, -(-size // step), aperture=1 / step)
+    change = (crop[:, ::step, ::step] - probes).square().mean(0)
+    around = F.avg_pool2d(change[None, None], 5, stride=1, padding=2, count_include_pad=False)
+    same = torch.exp(-around / (2 * LEVEL**2))
+    return F.interpolate(same, crop.shape[1:], mode="bilinear")[0]
 
 
 def report_of(crops: FaceCrops, reasons: list[str]) -> tuple[FaceReport, ...]:
@@ -168,44 +182,3 @@ def stretch_notice(crops: FaceCrops, height: int, width: int) -> str:
         f"the background ({width}x{height}) has other proportions than the photo ({source.width}x{source.height}): the "
         "faces are stretched with it. Resize it without cropping if that is not meant."
     )
-
-
-def background_matrices(crops: FaceCrops, height: int, width: int) -> Tensor:
-    """Crop pixels to background pixels [N,2,3]. Pixel edges, not centres, scale with the image (half-pixel rule)."""
-    to_background = inverse(crops.to_crop)
-    scale = torch.tensor([[width / crops.faces.width], [height / crops.faces.height]], dtype=torch.float64)
-    to_background = to_background * scale
-    to_background[:, :, 2:] += (scale - 1) / 2
-    return to_background
-
-
-def region_of(to_background: Tensor, size: int, height: int, width: int) -> Region:
-    """The pixels of the background that a crop can reach."""
-    last = size - 1.0
-    corners = torch.tensor([[0, last, 0, last], [0, 0, last, last]], dtype=torch.float64)
-    x, y = to_background[:, :2] @ corners + to_background[:, 2:]
-    left, top = max(floor(x.min().item()) - 1, 0), max(floor(y.min().item()) - 1, 0)
-    return left, top, min(ceil(x.max().item()) + 2, width), min(ceil(y.max().item()) + 2, height)
-
-
-def is_empty(region: Region) -> bool:
-    return region[0] >= region[2] or region[1] >= region[3]
-
-
-def hull(regions: Iterable[Region]) -> Region:
-    left, top, right, bottom = zip(*regions, strict=True)
-    return min(left), min(top), max(right), max(bottom)
-
-
-def touching(members: list[int], regions: list[Region]) -> list[list[int]]:
-    """Put faces whose regions overlap, directly or through others, into one group, to be mixed together."""
-    groups: list[list[int]] = []
-    for member in members:
-        near = [group for group in groups if any(overlap(regions[n], regions[member]) for n in group)]
-        groups = [group for group in groups if group not in near]
-        groups.append([*(n for group in near for n in group), member])
-    return [sorted(group, key=members.index) for group in groups]
-
-
-def overlap(a: Region, b: Region) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

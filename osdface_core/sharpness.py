@@ -17,18 +17,23 @@ LEFT, TOP, RIGHT, BOTTOM = 0.3, 0.38, 0.7, 0.8
 
 
 def sharpness(crops: FaceCrops) -> tuple[float, ...]:
-    """The sharpness of every face: about 0.3 for blurred ones, 0.5 and more for sharp ones, 0 without any detail.
+    """The sharpness of every face, as `sharpness_of` measures it."""
+    return tuple(sharpness_of(crops.images).tolist())
+
+
+def sharpness_of(images: Tensor) -> Tensor:
+    """Of aligned crops [N,3,S,S]: about 0.3 for blurred ones, 0.5 and more for sharp ones, 0 without any detail: [N].
 
     It is fine detail by coarse detail: root mean squares of the luma's differences of Gaussians (sigma 1 and 2, by 2
     and 4 pixels of the crop). Contrast and brightness do not change it. Grain counts as detail, so strong grain makes
     a blurred face look sharp.
     """
-    size = crops.size
-    faces = crops.images[..., int(TOP * size) : int(BOTTOM * size), int(LEFT * size) : int(RIGHT * size)]
+    size = images.shape[-1]
+    faces = images[..., int(TOP * size) : int(BOTTOM * size), int(LEFT * size) : int(RIGHT * size)]
     luma = (faces * faces.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     first, second, third = (blur(luma, sigma) for sigma in SIGMAS)
     fine, coarse = ((a - b).square().mean((1, 2, 3)).sqrt() for a, b in ((first, second), (second, third)))
-    return tuple(torch.where(coarse > 1e-4, fine / coarse.clamp(min=1e-4), 0).tolist())
+    return torch.where(coarse > 1e-4, fine / coarse.clamp(min=1e-4), 0)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:

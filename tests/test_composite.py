@@ -44,7 +44,7 @@ def to_levels(image):
 @pytest.mark.parametrize("name", [*UNPASTED, "old_autochrome_shaw1908_x2"])
 def test_inside_a_single_face_it_is_facexlibs_paste(shared, name):
     crops, background, pasted = recorded_crops(shared, name)
-    result = paste_faces(background, crops, antialias=False)
+    result = paste_faces(background, crops, plain=True)
     ours, inside = to_levels(result.image), result.mask[0].numpy() > 0.99
     if name.startswith("group"):
         # Where faces are close theirs is the last one and its dark seam, ours a mix. Only these rows are recorded.
@@ -59,7 +59,7 @@ def test_inside_a_single_face_it_is_facexlibs_paste(shared, name):
 
 def test_a_whole_paste_is_facexlibs_where_the_face_lies_within_the_photo(shared):
     crops, background, pasted = recorded_crops(shared, "derived__portrait_wh_rot20_x1")
-    assert np.abs(to_levels(paste_faces(background, crops, antialias=False).image) - pasted).max() <= 3
+    assert np.abs(to_levels(paste_faces(background, crops, plain=True).image) - pasted).max() <= 3
 
 
 def test_small_faces_get_no_dark_seam(shared):
@@ -255,7 +255,7 @@ def test_a_finer_crop_is_averaged_not_sampled():
     stripes = ((torch.arange(512) // 4) % 2).float().expand(1, 3, 512, 512)
     fine = FaceCrops(stripes, faces, crops.to_crop)
     assert (paste_faces(image, fine).image - 0.5).abs().max() < 0.2
-    assert (paste_faces(image, fine, antialias=False).image - 0.5).abs().max() > 0.45
+    assert (paste_faces(image, fine, plain=True).image - 0.5).abs().max() > 0.45
 
 
 def test_the_work_grows_with_the_faces_not_with_faces_times_image(monkeypatch):

@@ -2,10 +2,11 @@
 
 from ..detect import RetinaFace
 from ..embedders import Embedder
+from ..sharpness import sharpness_of
 from ..training.perceptual import load_distance
 from .evaluate import Evaluation, Measure, Method, denoised, evaluate, restorer
 from .faces import degrees, identity, landmark_distance
-from .fidelity import psnr, sharpness, ssim
+from .fidelity import psnr, ssim
 
 __all__ = ["Evaluation", "Measure", "Method", "denoised", "evaluate", "measures", "restorer"]
 
@@ -20,7 +21,7 @@ def measures(
     found: dict[str, Measure] = {
         "PSNR ↑": psnr,
         "SSIM ↑": ssim,
-        "sharpness": lambda images, target: sharpness(images),
+        "sharpness": lambda images, target: sharpness_of(images),
     }
     for name in perceptual.split(","):
         kind, _, metric = name.partition(":")

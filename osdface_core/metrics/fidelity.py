@@ -26,11 +26,3 @@ def ssim(images: Tensor, target: Tensor) -> Tensor:
     c1, c2 = 0.01**2, 0.03**2
     quotient = (2 * mean_x * mean_y + c1) * (2 * both + c2)
     return (quotient / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean((1, 2, 3))
-
-
-def sharpness(images: Tensor) -> Tensor:
-    """Variance of the Laplacian of the brightness, times 255²: needs nothing to compare with."""
-    luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=images.device)[None, None]
-    grey = (images.float() * luma).sum(1, keepdim=True)
-    return 255**2 * F.conv2d(grey, kernel).var((1, 2, 3))
