@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .align import FFHQ_TEMPLATE_512
 from .errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundError
 from .faces import Box, Face, Faces, Point, check_image, number_in_reading_order
+from .turned import TURNED, is_turned, is_upright
 from .weights.catalog import entry_of
 from .weights.files import Tensors, fill, read_tensors
 from .weights.find import find
@@ -29,6 +30,9 @@ DETECTORS = {
 CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
 """Median proportions of RetinaFace's boxes on photographs: a crop's side by its box's longer side, and how far below
 the crop's centre its box has its own, as a share of the crop's side."""
+
+SHORT_SIDE, GLANCE = (640, 1280), 160
+"""Pixels: the range that an image's short side is brought to for a look, and what it is for a glance."""
 
 CLOSE_UP, SAME = 0.5, 0.7
 """A face is close up if it is longer than this share of the image's longer side. It was seen whole if a second look
@@ -50,7 +54,7 @@ class RetinaFace(nn.Module):
         image: Tensor,
         *,
         threshold: float = 0.8,
-        short_side: tuple[int, int] = (640, 1280),
+        short_side: tuple[int, int] = SHORT_SIDE,
         any_rotation: bool = False,
     ) -> Faces:
         """Find the faces in `image` [B,3,H,W], 0..1.
@@ -58,19 +62,25 @@ class RetinaFace(nn.Module):
         threshold: the lowest score to accept, 0..1.
         short_side: detection runs on a copy whose short side lies in this range of pixels; small photos are enlarged,
             which finds faces of 16 px, and large ones reduced, which finds faces that fill them.
-        any_rotation: look for faces on their side and upside down too, in four times the time. An upside-down face may
-            be found without this, but as if it were upright.
+        any_rotation: look for faces on their side and upside down too, in four times the time. Without this such a face
+            may be found with the landmarks of an upright one; it is left out then.
         """
         check_image(image)
         frames, _, height, width = image.shape
         faces: list[Face] = []
+        turned: list[Face] = []
         for frame in range(frames):
-            if any_rotation:
-                found = self.look_around(image[frame], threshold, short_side)
-            else:
-                found = self.look(image[frame], threshold, short_side)
+            look = self.look_around if any_rotation else self.look
+            found = look(image[frame], threshold, short_side)
             faces += number_in_reading_order(replace(face, frame=frame) for face in found)
-        return Faces(tuple(faces), frames, height, width)
+            if not any_rotation:
+                turned += [face for face in faces if face.frame == frame and is_turned(face, image[frame], self.glance)]
+        whole = Faces(tuple(faces), frames, height, width)
+        return whole.keep((face for face in faces if face not in turned), TURNED)
+
+    def glance(self, image: Tensor) -> list[Face]:
+        """The faces in an image [3,H,W] that is mostly one face, at a sixteenth of a look's cost."""
+        return self.look_once(image, 0.3, (GLANCE, GLANCE))
 
     def look_around(self, image: Tensor, threshold: float, short_side: tuple[int, int]) -> list[Face]:
         """The faces in an image [3,H,W] as it is and turned three times, each in the position that suits it best."""
@@ -133,7 +143,7 @@ class RetinaFace(nn.Module):
                 x1, y1 = ceil(min(right + margin, width)), ceil(min(bottom + margin, height))
                 box = (float(left), float(top), float(right), float(bottom))
                 inside = image[frame : frame + 1, :, y0:y1, x0:x1]
-                found = self.detect(inside, threshold=0.3, any_rotation=any_rotation)
+                found = (self.look_around if any_rotation else self.look)(inside[0], 0.3, SHORT_SIDE)
                 seen = [moved(face, x0, y0) for face in found]
                 best = max(seen, key=lambda face: shared_area(face.box, box), default=None)
                 if best is None or shared_area(best.box, box) == 0:
@@ -156,13 +166,6 @@ def moved(face: Face, x: float, y: float) -> Face:
     left, top, right, bottom = face.box
     landmarks = tuple((px + x, py + y) for px, py in face.landmarks)
     return replace(face, box=(left + x, top + y, right + x, bottom + y), landmarks=landmarks)
-
-
-def is_upright(face: Face) -> bool:
-    """Whether the mouth is below the eyes, rather than beside or above them."""
-    left_eye, right_eye, _, left_mouth, right_mouth = face.landmarks
-    across, down = (left_mouth[axis] + right_mouth[axis] - left_eye[axis] - right_eye[axis] for axis in (0, 1))
-    return down > abs(across)
 
 
 def turned_back(face: Face, turns: int, height: int, width: int) -> Face:
