@@ -123,6 +123,17 @@ class Faces:
         gone = [FaceReport(face, False, reason) for face in self if face not in kept] if reason else []
         return replace(self, faces=kept, left_out=(*self.left_out, *gone))
 
+    def between(self, first: int, end: int) -> "Faces":
+        """The faces of the frames from `first` to before `end`, as a batch of its own: frames count from 0 again."""
+
+        def moved(face: Face) -> Face:
+            return replace(face, frame=face.frame - first)
+
+        own = tuple(moved(face) for face in self if first <= face.frame < end)
+        gone = (entry for entry in self.left_out if first <= entry.face.frame < end)
+        left_out = tuple(replace(entry, face=moved(entry.face)) for entry in gone)
+        return replace(self, faces=own, frames=end - first, left_out=left_out)
+
     def to_bounding_boxes(self) -> list[list[Json]]:
         """ComfyUI's BOUNDING_BOX: for every frame a list of boxes, labelled with the faces' numbers."""
         frames: list[list[Json]] = [[] for _ in range(self.frames)]

@@ -86,6 +86,11 @@ def restore_image(
     return paste_faces(target, crops, strength=strength, shape=shape, crop_masks=masks)
 
 
+def enlarged(image: Tensor, factor: float) -> Tensor | None:
+    """A background for `restore_image`: the image [B,3,H,W], enlarged. None for the image itself."""
+    return None if factor == 1 else F.interpolate(image, scale_factor=factor, mode="bicubic").clamp(0, 1)
+
+
 @torch.no_grad()
 def restore_aligned(image: Tensor, model: OSDFaceModel, *, exact: bool = False, seed: int | None = None) -> Tensor:
     """Restore one image [1,3,H,W] that is an aligned face already: a crop of the model's size comes back.

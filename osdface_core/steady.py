@@ -23,7 +23,7 @@ def steady_crops(crops: FaceCrops, *, smoothing: float = 4.0, tolerance: float =
     smoothing: how many frames to either side count (the standard deviation of a Gaussian); 0 changes nothing.
     tolerance: 0..1, by how much a part of the face may differ between frames and still count as the same.
     """
-    reach = int(2 * smoothing)
+    reach = reach_of(smoothing)
     if not reach or not len(crops):
         return crops
     place = {(face.index, face.frame): number for number, face in enumerate(crops.faces)}
@@ -37,6 +37,11 @@ def steady_crops(crops: FaceCrops, *, smoothing: float = 4.0, tolerance: float =
         weights = torch.exp(-(age**2 + change / tolerance**2) / 2)
         images[number] = average(crops.images, around, weights)
     return crops.with_images(images)
+
+
+def reach_of(smoothing: float) -> int:
+    """How many frames to either side are looked at."""
+    return int(2 * smoothing)
 
 
 def run(place: dict[tuple[int, int], int], index: int, frame: int, reach: int) -> list[int]:

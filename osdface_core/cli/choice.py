@@ -71,11 +71,16 @@ class Choice:
 
     def faces(self, path: Path, pixels: Tensor) -> Faces:
         """The faces to restore in the photo from `path`. Raises ImageError."""
+        return self.chosen(self.found(pixels) if self.options.faces is None else read_faces(self.options.faces, path))
+
+    def found(self, pixels: Tensor) -> Faces:
+        """The faces in an image that lie within the limits."""
+        assert self.detector is not None  # there is one unless the faces come from a file
+        return detect_faces(pixels, self.detector, self.options)
+
+    def chosen(self, faces: Faces) -> Faces:
+        """The faces that are selected by numbers or by a rule."""
         options = self.options
-        if options.faces is None and self.detector is not None:
-            faces = detect_faces(pixels, self.detector, options)
-        else:
-            faces = read_faces(options.faces, path)
         return faces if options.select is None else select_faces(faces, options.select, options.count)[0]
 
     def crops(self, crops: FaceCrops) -> FaceCrops:

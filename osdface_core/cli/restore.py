@@ -1,4 +1,4 @@
-"""`osdface restore`: photos from disk to disk."""
+"""`osdface restore`: photos and videos from disk to disk."""
 
 import argparse
 import logging
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-import torch.nn.functional as F
 from tqdm import tqdm
 
 from ..color import Method
@@ -17,11 +16,12 @@ from ..images import SUFFIXES, read_photo, write_photo
 from ..masks import Shape
 from ..model import OSDFaceModel
 from ..parsing import PARTS, FaceParser, load_parser
-from ..pipeline import restore_aligned, restore_image
+from ..pipeline import enlarged, restore_aligned, restore_image
 from ..serialization import Json
 from ..weights import load_model
 from .choice import Choice, add_choice, check_choice
 from .outputs import refuse_to_overwrite, write_json
+from .video import add_video, check_video, is_video, restore_clip
 
 log = logging.getLogger("osdface")
 
@@ -29,11 +29,11 @@ AUTHORS_SEED = 114
 
 
 def add_to(commands: Any) -> None:
-    restore = commands.add_parser("restore", help="restore the faces in photos")
+    restore = commands.add_parser("restore", help="restore the faces in photos and videos")
     restore.set_defaults(run=run, refuse=restore.error)
-    restore.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="photos, or folders of photos")
+    restore.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="photos, folders of photos, videos")
     restore.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="OUT", help="a folder; a file for one photo"
+        "-o", "--output", required=True, type=Path, metavar="OUT", help="a folder; a file for one photo or video"
     )
     restore.add_argument(
         "--weights", type=Path, help="a bundle, or the folder with the authors' files (default: starter)"
@@ -49,6 +49,7 @@ def add_to(commands: Any) -> None:
     restore.add_argument("--decoder", type=Path, help="TAESD's decoder in place of the VAE's: fast and approximate")
     restore.add_argument("--compile", action="store_true", help="compile the networks first: minutes, for many photos")
     add_choice(restore)
+    add_video(restore)
     restore.add_argument("--aligned", action="store_true", help="every input is one aligned face already")
     restore.add_argument("--exact", action="store_true", help="aligned, and every step as in the authors' program")
     restore.add_argument("--seed", type=int, help="sample the latent with this seed (default: its mode, no randomness)")
@@ -81,10 +82,13 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     options.aligned |= options.exact
     check_options(options)
-    inputs = find_inputs(options.inputs)
-    if len(inputs) > 1 and is_image_name(options.output):
+    inputs = options.inputs if options.frames else find_inputs(options.inputs)
+    if len(inputs) > 1 and is_file_name(options.output):
         options.refuse(f"{options.output}: {len(inputs)} photos cannot go into one file, name a folder")
-    outputs = [output_path(path, options.output) for path in inputs]
+    if options.frames and len(inputs) == 1:
+        outputs = [options.output]
+    else:
+        outputs = [output_path(path, options.output) for path in inputs]
     written = [output.with_suffix(".json") for output in outputs] if options.report else outputs
     for output in written:
         if written.count(output) > 1:
@@ -145,6 +149,7 @@ def check_options(options: argparse.Namespace) -> None:
     if options.leave and options.parser is None:
         options.refuse("--leave needs --parser, which finds the parts")
     check_choice(options)
+    check_video(options)
     if not 0 <= options.latent_strength <= 1:
         options.refuse(f"--latent-strength {options.latent_strength}: it must lie between 0 and 1")
     if options.timestep is not None and not 0 <= options.timestep <= 999:
@@ -178,48 +183,68 @@ def restore_file(
     parser: FaceParser | None,
     options: argparse.Namespace,
 ) -> None:
-    """One photo from disk to disk. Raises ImageError."""
-    if not is_image_name(output):
+    """One photo or video from disk to disk. Raises ImageError."""
+    moving = options.frames or is_video(path)
+    if not moving and not is_image_name(output):
         raise ImageError(f"{output}: this kind of file cannot be written. Name the output, with {', '.join(SUFFIXES)}.")
     report_path = output.with_suffix(".json")
     refuse_to_overwrite([output, report_path] if options.report else [output], options.force)
+    report: Json = {"input": str(path), "output": str(output), "seed": options.seed}
+    if choice is not None and moving:
+        report |= restore_clip(path, output, model, choice, options, how_to_restore(choice, parser, options))
+        log.info("%s: %s -> %s", path, report["summary"], output)
+    else:
+        report |= restore_still(path, output, model, choice, parser, options)
+    if options.report:
+        write_json(report_path, report)
+
+
+def restore_still(
+    path: Path,
+    output: Path,
+    model: OSDFaceModel,
+    choice: Choice | None,
+    parser: FaceParser | None,
+    options: argparse.Namespace,
+) -> Json:
+    """One photo. Returns what became of its faces."""
     photo = read_photo(path)
     pixels = photo.pixels.to(options.device)
-    report: Json = {"input": str(path), "output": str(output), "seed": options.seed}
     output.parent.mkdir(parents=True, exist_ok=True)
     if choice is None:
         seed = AUTHORS_SEED if options.exact and options.seed is None else options.seed
         restored = restore_aligned(pixels, model, exact=options.exact, seed=seed)
         write_photo(output, restored, None if options.exact else photo, truncate=options.exact)
-        report |= {"seed": seed, "summary": "aligned face restored"}
         log.info("%s: aligned face restored -> %s", path, output)
-    else:
-        background = None
-        if options.upscale != 1:
-            background = F.interpolate(pixels, scale_factor=options.upscale, mode="bicubic").clamp(0, 1)
-        result = restore_image(
-            pixels,
-            model,
-            faces=choice.faces(path, pixels),
-            choose=choice.crops,
-            background=background,
-            strength=options.strength,
-            latent_strength=options.latent_strength,
-            timestep=options.timestep,
-            color=options.color,
-            embedder=choice.embedder,
-            min_identity=options.min_identity,
-            shape=options.shape,
-            parser=parser,
-            leave=options.leave,
-            batch_size=options.batch_size,
-            seed=options.seed,
-        )
-        write_photo(output, result.image, photo)
-        report |= result.report_json()
-        log.info("%s: %s -> %s", path, result.summary().removeprefix("frame 0: "), output)
-    if options.report:
-        write_json(report_path, report)
+        return {"seed": seed, "summary": "aligned face restored"}
+    result = restore_image(
+        pixels,
+        model,
+        faces=choice.faces(path, pixels),
+        choose=choice.crops,
+        background=enlarged(pixels, options.upscale),
+        **how_to_restore(choice, parser, options),
+    )
+    write_photo(output, result.image, photo)
+    log.info("%s: %s -> %s", path, result.summary().removeprefix("frame 0: "), output)
+    return result.report_json()
+
+
+def how_to_restore(choice: Choice, parser: FaceParser | None, options: argparse.Namespace) -> dict[str, Any]:
+    """What `restore_image` takes for photos and for the frames of videos alike."""
+    return {
+        "strength": options.strength,
+        "latent_strength": options.latent_strength,
+        "timestep": options.timestep,
+        "color": options.color,
+        "embedder": choice.embedder,
+        "min_identity": options.min_identity,
+        "shape": options.shape,
+        "parser": parser,
+        "leave": options.leave,
+        "batch_size": options.batch_size,
+        "seed": options.seed,
+    }
 
 
 def find_inputs(paths: Iterable[Path]) -> list[Path]:
@@ -239,5 +264,9 @@ def is_image_name(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+def is_file_name(path: Path) -> bool:
+    return (is_image_name(path) or is_video(path)) and not path.is_dir()
+
+
 def output_path(path: Path, output: Path) -> Path:
-    return output if is_image_name(output) and not output.is_dir() else output / path.name
+    return output if is_file_name(output) else output / path.name

@@ -1,0 +1,116 @@
+"""`osdface restore` for videos and folders of frames: the options, and the work."""
+
+import argparse
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from ..composite import Composite
+from ..errors import ImageError
+from ..faces import FaceReport
+from ..images import SUFFIXES as PHOTOS
+from ..images import read_photo, write_photo
+from ..model import OSDFaceModel
+from ..serialization import Json
+from ..video import follow_faces, restore_video
+from ..video_file import SUFFIXES, VideoFile, write_video
+from .choice import Choice
+
+NUMBER = re.compile(r"(\d+)")
+
+
+def add_video(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--frames", action="store_true", help="IN is a folder with a video's frames, OUT one for them")
+    command.add_argument(
+        "--smoothing", type=float, default=6.0, help="videos: frames that faces' places are smoothed over (default: 6)"
+    )
+    command.add_argument(
+        "--max-gap", type=int, default=5, metavar="N", help="videos: fill in a face missed for N frames (default: 5)"
+    )
+    command.add_argument(
+        "--steady", type=float, default=4.0, help="videos: frames that noise is averaged over (default: 4; 0: none)"
+    )
+
+
+def check_video(options: argparse.Namespace) -> None:
+    """End the command as wrong usage where options make no sense."""
+    for name, value in (
+        ("--smoothing", options.smoothing),
+        ("--max-gap", options.max_gap),
+        ("--steady", options.steady),
+    ):
+        if not 0 <= value <= 1000:
+            options.refuse(f"{name} {value}: it must lie between 0 and 1000")
+    if options.frames or any(is_video(path) for path in options.inputs):
+        given = [name for name, value in (("--aligned", options.aligned), ("--faces", options.faces)) if value]
+        if given:
+            options.refuse(f"{', '.join(given)}: only for photos, leave it out for a video")
+
+
+def is_video(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def restore_clip(
+    source: Path,
+    output: Path,
+    model: OSDFaceModel,
+    choice: Choice,
+    options: argparse.Namespace,
+    how: dict[str, Any],
+) -> Json:
+    """A video, or a folder of frames, from disk to disk. Returns what became of the faces. Raises ImageError."""
+    video = None if options.frames else VideoFile(source)
+    files = frame_files(source) if video is None else []
+    count = len(files) if video is None else video.frame_count
+    bar = tqdm(total=2 * count or None, unit="frame", leave=False, disable=None)
+
+    def frames() -> Iterator[Tensor]:
+        for pixels in (read_photo(file).pixels for file in files) if video is None else video.frames():
+            yield pixels.to(options.device)
+            bar.update()
+
+    entries: list[FaceReport] = []
+    with bar:
+        faces = follow_faces(frames(), choice.found, smoothing=options.smoothing, max_gap=options.max_gap)
+        faces = choice.chosen(faces)
+        parts = restore_video(
+            frames(), faces, model, steady=options.steady, choose=choice.crops, upscale=options.upscale, **how
+        )
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if video is None:
+            output.mkdir(exist_ok=True)
+            for file, image in zip(files, chain.from_iterable(images_of(parts, entries)), strict=True):
+                write_photo(output / file.name, image[None], read_photo(file))
+        else:
+            write_video(output, images_of(parts, entries), video)
+    restored = sum(entry.restored for entry in entries)
+    summary = f"{restored} of {len(entries)} face(s) in {faces.frames} frames restored"
+    return {"frames": faces.frames, "summary": summary, "faces": [entry.to_json() for entry in entries]}
+
+
+def images_of(parts: Iterable[Composite], entries: list[FaceReport]) -> Iterator[Tensor]:
+    """The images of a video's composites; what became of the faces is added to `entries`."""
+    first = 0
+    for part in parts:
+        entries += [replace(entry, face=replace(entry.face, frame=entry.face.frame + first)) for entry in part.report]
+        first += len(part.image)
+        yield part.image
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The frames in a folder, by the numbers in their names. Raises ImageError where there are none."""
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: this is no folder. With --frames, name the folder that a video's frames are in.")
+    files = [path for path in folder.iterdir() if path.suffix.lower() in PHOTOS]
+    if not files:
+        raise ImageError(f"There are no frames in {folder} ({', '.join(PHOTOS)}).")
+    return sorted(
+        files, key=lambda file: [int(part) if n % 2 else part for n, part in enumerate(NUMBER.split(file.name))]
+    )
