@@ -153,7 +153,12 @@ class VRE(nn.Module):
         self.projector = PromptProjector(config) if config.prompt_kind == "projected" else None
 
     def forward(self, images: Tensor) -> Prompts:
-        return self.prompt(self.encoder(images.float()))
+        return self.prompt(self.see(images.float()))
+
+    def see(self, images: Tensor) -> Tensor:
+        """images [N,3,H,W], 0..1 -> the encoder's features [N,P,C]."""
+        features: Tensor = self.encoder(images)
+        return features
 
     def prompt(self, features: Tensor) -> Prompts:
         """features [N,P,C] of the encoder -> Prompts."""

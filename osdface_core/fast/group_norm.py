@@ -19,8 +19,7 @@ def strips(pixels: Tensor) -> tuple[Tensor, ...]:
 def scale_and_shift(norm: nn.GroupNorm, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """What GroupNorm multiplies the channels of an image [P,C] with, and then adds: two times [C]."""
     sums = torch.stack([strip.sum(0) for strip in strips(pixels)]).double().sum(0)
-    lengths = torch.stack([torch.linalg.vector_norm(strip, dim=0) for strip in strips(pixels)])
-    squares = lengths.double().square().sum(0)
+    squares = torch.stack([strip.square().sum(0) for strip in strips(pixels)]).double().sum(0)
     count = pixels.numel() // norm.num_groups
     mean, square = (total.view(norm.num_groups, -1).sum(1, keepdim=True) / count for total in (sums, squares))
     scale = norm.weight.double().view(norm.num_groups, -1) / (square - mean.square() + norm.eps).sqrt()

@@ -1,6 +1,7 @@
 """Prepare a model for inference: exact rewrites of its networks and a precision for every part."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +38,8 @@ class FastModel(OSDFaceModel):
         return dtype
 
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
-        return self.watch("encode", super().encode(images.contiguous(memory_format=torch.channels_last), seed))
+        encode = super().encode
+        return self.watch("encode", singly(lambda image: encode(image, seed), channels_last(images)))
 
     def predict_noise(self, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
         from .blocks import fold_timestep
@@ -49,7 +51,7 @@ class FastModel(OSDFaceModel):
         if self.tiny_decoder is not None:
             tiny: Tensor = self.tiny_decoder(latents)
             return tiny
-        return self.watch("decode", super().decode(latents.contiguous(memory_format=torch.channels_last)))
+        return self.watch("decode", singly(super().decode, channels_last(latents)))
 
     def watch(self, part: str, made: Tensor) -> Tensor:
         if self.dtype_of(part) != torch.float32:
@@ -76,11 +78,23 @@ class FastVRE(VRE):
     table: Tensor
     """A buffer once it is there, so that it goes wherever the weights go."""
 
+    def see(self, images: Tensor) -> Tensor:
+        return singly(super().see, images)
+
     def project(self, token_ids: Tensor) -> Tensor:
         if "table" not in self._buffers or self.table.device != token_ids.device:
             table = super().project(torch.arange(-1, self.config.codes, device=token_ids.device))
             self.register_buffer("table", table, persistent=False)
         return self.table[token_ids + 1]
+
+
+def singly(work: Callable[[Tensor], Tensor], faces: Tensor) -> Tensor:
+    """work(faces), on a CPU one face after the other: there many at once take no less time, and as often the memory."""
+    return torch.cat([work(face) for face in faces.split(1)]) if faces.device.type == "cpu" else work(faces)
+
+
+def channels_last(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def load_prepared(

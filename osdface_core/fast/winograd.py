@@ -1,7 +1,7 @@
 """3x3 convolutions with a quarter of the multiplications: Winograd's F(4x4, 3x3) (Lavin and Gray, arXiv 1509.09308).
 
 Exact mathematics, rounded differently. It pays on a CPU, where arithmetic is the limit; a GPU's libraries choose for
-themselves. Products run as a grouped 1x1 convolution, which oneDNN computes at the full width of the processor.
+themselves. Products run as a grouped 1x1 convolution.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .group_norm import scale_and_shift
+from .onednn import grouped
 
 POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
 """Where polynomials are interpolated, besides infinity. These round twice as finely as the usual 0, 1, -1, 2, -2."""
@@ -28,13 +29,32 @@ def one_dimensional() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return window, np.vstack([kernel, [0, 0, 1]]), np.column_stack([output, [0, 0, 0, 1]])
 
 
-FROM_WINDOW, FROM_KERNEL, TO_OUTPUT = (torch.from_numpy(np.kron(m, m)) for m in one_dimensional())
-"""In two dimensions: [36,36], [36,9] and [16,36], float64."""
+_, FROM_KERNEL, TO_OUTPUT = (torch.from_numpy(np.kron(m, m)) for m in one_dimensional())
+"""In two dimensions: [36,9] and [16,36], float64."""
 CONSTANT = torch.linalg.pinv(TO_OUTPUT).sum(1, keepdim=True)
 """The products [36,1] that make every output 1: what a bias is multiplied with."""
 
-STRIP_FLOATS = 4_000_000
+STRIP_FLOATS = 2_000_000
 """How much of the transformed input is held at once: it should stay in the processor's cache."""
+OUT_CHANNELS = 128
+"""How many are computed at once: blocks that a memory allocator has at hand, instead of fresh pages for every layer."""
+
+
+def from_window(scale: int) -> Tensor:
+    """What an input's window is transformed with. Of an input to be enlarged each pixel is taken once, not repeated."""
+    one, _, _ = one_dimensional()
+    first = np.arange(-1, WINDOW - 1) // scale
+    one = one @ np.eye(window_of(scale))[first - first[0]]
+    return torch.from_numpy(np.kron(one, one))
+
+
+def window_of(scale: int) -> int:
+    """How much of the input, on a side, a tile of the output is made of."""
+    return TILE // scale + 2
+
+
+FROM_WINDOW = {scale: from_window(scale) for scale in (1, 2)}
+"""[36,36] and [36,16]."""
 
 
 def conv3x3(
@@ -49,11 +69,13 @@ def conv3x3(
     count, channels, height, width = x.shape
     height, width = height * scale, width * scale
     out = weight.shape[0]
-    from_window, from_kernel, to_output, constant = (m.to(x) for m in (FROM_WINDOW, FROM_KERNEL, TO_OUTPUT, CONSTANT))
-    kernels = (from_kernel @ weight.to(x.dtype).reshape(out * channels, 9).T).view(PRODUCTS * out, channels, 1, 1)
-    biases = None if bias is None else (constant * bias).flatten()
+    into, back = FROM_WINDOW[scale].to(x), TO_OUTPUT.to(x)
     across, down = -(-width // TILE), -(-height // TILE)
-    rows = max(1, STRIP_FLOATS // (PRODUCTS * max(channels, out) * across))
+    rows = max(1, STRIP_FLOATS // (PRODUCTS * channels * across))
+    kernels = [grouped(transform_kernels(part.to(x)), PRODUCTS) for part in weight.split(OUT_CHANNELS)]
+    biases = (
+        [None] * len(kernels) if bias is None else [(CONSTANT.to(x) * b).flatten() for b in bias.split(OUT_CHANNELS)]
+    )
     pixels = x.permute(0, 2, 3, 1).contiguous()
     result = x.new_empty(count, down, TILE, across, TILE, out)
     for n in range(count):
@@ -61,26 +83,30 @@ def conv3x3(
         for first in range(0, down, rows):
             last = min(first + rows, down)
             tiles = (last - first) * across
-            windows = strip(pixels[n], first, last, across, scale, change).reshape(tiles, PRODUCTS, channels)
-            v = torch.matmul(from_window, windows).view(1, 1, tiles, PRODUCTS * channels)
-            # the stride changes nothing here: it only makes torch choose oneDNN for a 1x1 kernel on one thread too
-            m = F.conv2d(v.permute(0, 3, 1, 2), kernels, biases, stride=(2, 1), groups=PRODUCTS)
-            y = torch.matmul(to_output, m.permute(0, 2, 3, 1).reshape(tiles, PRODUCTS, out))
-            result[n, first:last] = y.view(last - first, across, TILE, TILE, out).transpose(1, 2)
+            windows = strip(pixels[n], first, last, across, scale, change).reshape(tiles, -1, channels)
+            v = torch.matmul(into, windows).view(1, 1, tiles, PRODUCTS * channels).permute(0, 3, 1, 2)
+            for kernel, b, part in zip(kernels, biases, result[n, first:last].split(OUT_CHANNELS, -1), strict=True):
+                y = torch.matmul(back, kernel(v, b).permute(0, 2, 3, 1).view(tiles, PRODUCTS, -1))
+                part.copy_(y.view(last - first, across, TILE, TILE, -1).transpose(1, 2))
     return result.view(count, down * TILE, across * TILE, out)[:, :height, :width].permute(0, 3, 1, 2)
+
+
+def transform_kernels(weight: Tensor) -> Tensor:
+    """[O,C,3,3] -> one kernel for each of a tile's products: [36*O,C,1,1]."""
+    return (FROM_KERNEL.to(weight) @ weight.reshape(-1, 9).T).view(-1, weight.shape[1], 1, 1)
 
 
 def strip(
     pixels: Tensor, first: int, last: int, across: int, scale: int, change: tuple[Tensor, Tensor] | None
 ) -> Tensor:
-    """The windows of tile rows first..last of an image [H,W,C], after `change` and SiLU: [rows,across,6,6,C]."""
-    height, width = pixels.shape[0] * scale, pixels.shape[1] * scale
-    top, bottom = first * TILE - 1, last * TILE + 1
+    """The windows of tile rows first..last of an image [H,W,C], after `change` and SiLU: [rows,across,6,6,C], or 4,4
+    of one to be enlarged."""
+    height, width = pixels.shape[:2]
+    step = TILE // scale
+    top, bottom = first * step - 1, last * step + 1
     upper, lower = max(top, 0), min(bottom, height)
-    rows = pixels[upper // scale : -(-lower // scale)]
+    rows = pixels[upper:lower]
     if change is not None:
         rows = F.silu(torch.addcmul(change[1], rows, change[0]), inplace=True)
-    if scale == 2:
-        rows = rows.repeat_interleave(2, 0).repeat_interleave(2, 1)[upper % 2 :][: lower - upper]
-    rows = F.pad(rows, (0, 0, 1, across * TILE + 1 - width, upper - top, bottom - lower))
-    return rows.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE).permute(0, 1, 3, 4, 2)
+    rows = F.pad(rows, (0, 0, 1, across * step + 1 - width, upper - top, bottom - lower))
+    return rows.unfold(0, window_of(scale), step).unfold(1, window_of(scale), step).permute(0, 1, 3, 4, 2)

@@ -1,0 +1,32 @@
+"""Products by oneDNN, a CPU's library that computes at the processor's full width whoever made it.
+
+PyTorch gives float32 matrices to Intel's MKL instead, which takes less than half of an AMD processor. What is called
+here are the operators that torch.compile's own code for CPUs is made of.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+AVAILABLE = torch.backends.mkldnn.is_available()
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear of float32 on a CPU."""
+    if not AVAILABLE:
+        return F.linear(x, weight, bias)
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return result
+
+
+def grouped(kernels: Tensor, groups: int) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """A convolution with kernels [groups*out,C,1,1], brought into oneDNN's own order once for all the inputs to come:
+    inputs [1,groups*C,H,W] in channels-last memory, and a bias [groups*out] or none."""
+    if not AVAILABLE:
+        return lambda x, bias: F.conv2d(x, kernels, bias, groups=groups)
+    one = (1, 1)
+    ordered = torch._C._nn.mkldnn_reorder_conv2d_weight(kernels.to_mkldnn(), (0, 0), one, one, groups)
+    run = torch.ops.mkldnn._convolution_pointwise
+    return lambda x, bias: run(x, ordered, bias, (0, 0), one, one, groups, "none", [], "")
