@@ -96,18 +96,18 @@ class OSDFaceModel(nn.Module):
         return self.unet.dtype if part == "unet" else self.vae.dtype
 
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
-        posterior = self.vae.encode(images.to(self.vae.device, self.dtype_of("encode"))).latent_dist
+        posterior = self.vae.encode(images.to(self.vae.device, self.dtype_of("encode"), non_blocking=True)).latent_dist
         if seed is None:
             latents = posterior.mode()
         else:
             generator = torch.Generator().manual_seed(seed)
             noise = torch.randn(1, *posterior.mean.shape[1:], generator=generator)
-            latents = posterior.mean + posterior.std * noise.to(posterior.mean)
+            latents = posterior.mean + posterior.std * noise.to(posterior.mean, non_blocking=True)
         return latents * self.vae.config.scaling_factor
 
     def predict_noise(self, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
         dtype = self.dtype_of("unet")
-        return self.unet(latents.to(dtype), timestep, embeds.to(self.unet.device, dtype)).sample
+        return self.unet(latents.to(dtype), timestep, embeds.to(self.unet.device, dtype, non_blocking=True)).sample
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype_of("decode"))).sample

@@ -153,7 +153,7 @@ class VRE(nn.Module):
         self.projector = PromptProjector(config) if config.prompt_kind == "projected" else None
 
     def forward(self, images: Tensor) -> Prompts:
-        return self.prompt(self.see(images.float()))
+        return self.prompt(self.see(images.to(self.quantizer.embedding, non_blocking=True)))
 
     def see(self, images: Tensor) -> Tensor:
         """images [N,3,H,W], 0..1 -> the encoder's features [N,P,C]."""
