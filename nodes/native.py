@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core.errors import ImageError, LoraError
+from ..osdface_core.memory import HELD
 from ..osdface_core.one_step import OneStep
 from ..osdface_core.vre import VRE
 from ..osdface_core.weights.authors import LORA_FILE, load_authors_vre
@@ -17,7 +18,7 @@ from ..osdface_core.weights.catalog import entry_named
 from ..osdface_core.weights.files import read_tensors
 from . import sockets
 from .folders import AUTHORS, FOUND_WEIGHTS, fingerprint, weights_options, weights_path
-from .runtime import GIGABYTE, Resident, share
+from .runtime import Resident, share
 
 CONTEXT = 1024
 
@@ -34,7 +35,11 @@ class NativeWeights:
         self.model, self.vae, self.resident = model, vae, vre
 
     def vre(self, faces: int) -> VRE:
-        return self.resident.use(0.4 * GIGABYTE * faces)
+        return self.resident.use(HELD["vre"] * faces)
+
+    def at_once(self, faces: int) -> int:
+        """ComfyUI's own networks see to their memory."""
+        return faces
 
     def one_step(self, faces: int) -> OneStep:
         sigmas = self.model.model.model_sampling.sigmas

@@ -84,10 +84,10 @@ class OSDFaceRestore(io.ComfyNode):
     ) -> io.NodeOutput:
         if not len(crops):
             return io.NodeOutput(crops, sockets.crops_to_image(crops.images))
-        on_batch, faces = progress(len(crops)), min(batch_size, len(crops))
+        on_batch, faces = progress(len(crops)), model.at_once(min(batch_size, len(crops)))
         if prompt is None:
-            prompt = encode_prompts(model.vre(faces), crops, batch_size=batch_size)
+            prompt = encode_prompts(model.vre(faces), crops, batch_size=faces)
         one_step = replace(model.one_step(faces), timestep=timestep, latent_strength=latent_strength)
         seed_or_mode = seed if sample else None
-        restored = restore_crops(one_step, crops, prompt, batch_size=batch_size, seed=seed_or_mode, on_batch=on_batch)
+        restored = restore_crops(one_step, crops, prompt, batch_size=faces, seed=seed_or_mode, on_batch=on_batch)
         return io.NodeOutput(restored, sockets.crops_to_image(restored.images))

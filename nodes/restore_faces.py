@@ -132,11 +132,11 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         before = align_faces(pixels, kept, model.crop_size)
         if skip_sharp:
             before, _ = select_blurred(before, sharpness(before))
-        after, count = before, min(batch_size, len(before))
+        after, count = before, model.at_once(min(batch_size, len(before)))
         if len(before) and strength > 0:
             on_batch = progress(len(before))
-            prompts = encode_prompts(model.vre(count), before, batch_size=batch_size)
-            after = restore_crops(model.one_step(count), before, prompts, batch_size=batch_size, on_batch=on_batch)
+            prompts = encode_prompts(model.vre(count), before, batch_size=count)
+            after = restore_crops(model.one_step(count), before, prompts, batch_size=count, on_batch=on_batch)
             after = match_color(after, before, color)
         checked = after if after is before else check_identity(embedder and embedder.use(), before, after, min_identity)
         masks = None

@@ -13,6 +13,7 @@ import torch
 
 from ..osdface_core.batches import OnBatch
 from ..osdface_core.fast import DTYPES, Precision, prepare
+from ..osdface_core.memory import HELD, face_bytes, faces_that_fit
 from ..osdface_core.model import OSDFaceModel
 from ..osdface_core.one_step import OneStep
 from ..osdface_core.vre import VRE
@@ -59,11 +60,20 @@ class Weights:
 
     def vre(self, faces: int) -> VRE:
         """The embedder, ready for so many faces at once."""
-        return self.resident.use(0.4 * GIGABYTE * faces).vre
+        return self.resident.use(HELD["vre"] * faces).vre
 
     def one_step(self, faces: int) -> OneStep:
         """The restorer, ready for so many faces at once."""
-        return self.resident.use(1.5 * GIGABYTE * faces).one_step
+        return self.resident.use(face_bytes(self.resident.patcher.model) * faces).one_step
+
+    def at_once(self, faces: int) -> int:
+        """As many of these as a graphics card holds at once beside the weights."""
+        card = self.resident.patcher.load_device
+        if card.type == "cpu":
+            return faces
+        kept = comfy.model_management.extra_reserved_memory() + self.resident.patcher.model_size()
+        free = comfy.model_management.get_total_memory(card) - kept
+        return faces_that_fit(self.resident.patcher.model, free, most=faces)
 
 
 _shared: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()

@@ -17,6 +17,7 @@ from .errors import ImageError
 from .faces import FaceCrops, Faces, check_image
 from .identity import check_identity
 from .masks import Shape
+from .memory import faces_at_once
 from .model import OSDFaceModel
 from .one_step import restore_crops
 from .parsing import FaceParser, parse_masks
@@ -42,7 +43,7 @@ def restore_image(
     shape: Shape = "square",
     parser: FaceParser | None = None,
     leave: Collection[str] = (),
-    batch_size: int = 4,
+    batch_size: int | None = None,
     seed: int | None = None,
     on_batch: OnBatch | None = None,
 ) -> Composite:
@@ -61,7 +62,7 @@ def restore_image(
     shape: "square" takes the whole crop, "ellipse" the head alone.
     parser: finds hands, hats and other things before a face, which then stay as in the photo.
     leave: parts of the face that stay too, such as "hair" or "glasses": needs the parser.
-    batch_size: faces that go through the networks together.
+    batch_size: faces that go through the networks together; None for as many as the device's free memory holds.
     seed: None for the posterior's mode, the same result every time; a number samples the posterior.
     on_batch: called with (faces done, faces in all); what it raises ends the work.
     Raises ImageError where the image is not such a batch, or the faces are not of it.
@@ -74,6 +75,7 @@ def restore_image(
     crops = align_faces(image, faces, model.config.crop_size)
     if choose is not None:
         crops = choose(crops)
+    batch_size = batch_size or faces_at_once(model)
     if len(crops) and strength > 0:
         prompts = encode_prompts(model.vre, crops, batch_size=batch_size)
         one_step = replace(model.one_step, latent_strength=latent_strength)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..color import Method
 from ..errors import ImageError
-from ..fast import Precision, load_prepared
+from ..fast import Placement, Precision, load_prepared
 from ..images import SUFFIXES, read_photo, write_photo
 from ..masks import Shape
 from ..model import OSDFaceModel
@@ -74,7 +74,15 @@ def add_to(commands: Any) -> None:
     restore.add_argument(
         "--leave", nargs="+", choices=PARTS, default=(), metavar="PART", help="parts to keep, such as hair"
     )
-    restore.add_argument("--batch-size", type=int, default=4, help="faces restored together; less takes less memory")
+    restore.add_argument(
+        "--batch-size", type=int, help="faces restored together (default: as many as free device memory holds)"
+    )
+    restore.add_argument(
+        "--placement",
+        choices=get_args(Placement),
+        default="auto",
+        help="parts: one part of the model at a time on the device, for small cards (auto: where it has to be)",
+    )
     restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
     restore.add_argument("--force", action="store_true", help="overwrite outputs that exist")
 
@@ -123,6 +131,7 @@ def load(options: argparse.Namespace) -> OSDFaceModel:
         precision=options.precision,
         decoder=options.decoder,
         compiled=options.compile,
+        placement=options.placement,
     )
 
 
@@ -156,7 +165,7 @@ def check_options(options: argparse.Namespace) -> None:
         options.refuse(f"--timestep {options.timestep}: it must lie between 0 and 999")
     if not 1 <= options.upscale < float("inf"):
         options.refuse(f"--upscale {options.upscale}: it must be 1 or more")
-    if options.batch_size < 1:
+    if options.batch_size is not None and options.batch_size < 1:
         options.refuse(f"--batch-size {options.batch_size}: it must be 1 or more")
     for_photos = {
         "--faces": options.faces,

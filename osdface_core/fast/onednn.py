@@ -26,7 +26,7 @@ def grouped(kernels: Tensor, groups: int) -> Callable[[Tensor, Tensor | None], T
     inputs [1,groups*C,H,W] in channels-last memory, and a bias [groups*out] or none."""
     if not AVAILABLE:
         return lambda x, bias: F.conv2d(x, kernels, bias, groups=groups)
-    one = (1, 1)
-    ordered = torch._C._nn.mkldnn_reorder_conv2d_weight(kernels.to_mkldnn(), (0, 0), one, one, groups)
+    none, one = [0, 0], [1, 1]
+    ordered = torch._C._nn.mkldnn_reorder_conv2d_weight(kernels.to_mkldnn(), none, one, one, groups)
     run = torch.ops.mkldnn._convolution_pointwise
-    return lambda x, bias: run(x, ordered, bias, (0, 0), one, one, groups, "none", [], "")
+    return lambda x, bias: run(x, ordered, bias, none, one, one, groups, "none", [], "")

@@ -1,6 +1,7 @@
 """Prepare a model for inference: exact rewrites of its networks and a precision for every part."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..model import OSDFaceModel
 from ..one_step import OneStep
 from ..vre import VRE
 from ..weights import read_model
+from .placement import Placement, Turns, in_parts
 from .precision import NAMES, Precision
 from .tiny_decoder import TinyDecoder
 
@@ -28,6 +30,8 @@ class FastModel(OSDFaceModel):
     """What decodes approximately, in place of the VAE."""
     finite: dict[str, Tensor]
     """Of the parts in half precision: whether all that the last pass made is finite. On the device, unread."""
+    turns: Turns | None = None
+    """Which part is on the device, where they take turns."""
 
     @property
     def one_step(self) -> OneStep:
@@ -38,12 +42,14 @@ class FastModel(OSDFaceModel):
         return dtype
 
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
-        encode = super().encode
+        self.bring("encode")
+        encode, images = super().encode, images.to(self.vae.device, non_blocking=True)
         return self.watch("encode", singly(lambda image: encode(image, seed), channels_last(images)))
 
     def predict_noise(self, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
         from .blocks import fold_timestep
 
+        self.bring("unet")
         fold_timestep(self.unet, timestep, self.precision.unet)
         return self.watch("unet", super().predict_noise(latents, timestep, embeds))
 
@@ -51,7 +57,12 @@ class FastModel(OSDFaceModel):
         if self.tiny_decoder is not None:
             tiny: Tensor = self.tiny_decoder(latents)
             return tiny
+        self.bring("decode")
         return self.watch("decode", singly(super().decode, channels_last(latents)))
+
+    def bring(self, part: str) -> None:
+        if self.turns is not None:
+            self.turns.bring(part)
 
     def watch(self, part: str, made: Tensor) -> Tensor:
         if self.dtype_of(part) != torch.float32:
@@ -67,6 +78,8 @@ class FastModel(OSDFaceModel):
         part = broken[0]
         log.warning("OSDFace: %s overflows in %s: from now on in fp32.", part, NAMES[self.dtype_of(part)])
         self.precision = replace(self.precision, **{part: torch.float32})
+        if self.turns is not None:
+            self.turns.clear()
         for network in networks(self)[part]:
             network.float()
         return True
@@ -105,16 +118,25 @@ def load_prepared(
     precision: str = "auto",
     decoder: str | Path | None = None,
     compiled: bool = False,
+    placement: Placement = "auto",
 ) -> FastModel:
     """The model in `weights`, ready to restore faces on `device`: `load_model` and `prepare` in one.
 
     precision: "auto", "fp32", "fp16", "bf16", or single parts as in "unet=fp16,decode=bf16". Half precision on a CPU
         halves the memory that weights take; it computes in float32 unless the CPU is made for more.
-    Raises a WeightsError as `load_model` does, and ValueError for what is no precision.
+    placement: "whole" puts all of it on the device, "parts" its encoder, UNet and decoder one after the other, which
+        takes half the memory and longer; "auto" does so where there is no room for the whole.
+    Raises a WeightsError as `load_model` does, and ValueError for what is no precision or placement.
     """
-    chosen = Precision.parse(precision, device)
+    chosen, device = Precision.parse(precision, device), torch.device(device)
     model = prepare(read_model(weights, base), chosen, device=device, decoder=decoder, compiled=compiled)
-    return model.to(device)
+    if not in_parts(model, device, placement):
+        return model.to(device)
+    model.vre.to(device)
+    if model.tiny_decoder is not None:
+        model.tiny_decoder.to(device)
+    model.turns = Turns(networks(model), device)
+    return model
 
 
 def prepare(
@@ -146,9 +168,7 @@ def prepare(
     for part, modules in networks(model).items():
         for network in modules:
             rewrite(network)
-            store(network, getattr(precision, part), model.dtype_of(part))
-            if device.type == "cuda":
-                nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            store(network, getattr(precision, part), model.dtype_of(part), channels_last=device.type == "cuda")
             if compiled:
                 compile_or_not(network)
     return model
@@ -164,28 +184,42 @@ def networks(model: OSDFaceModel) -> dict[str, list[nn.Module]]:
     }
 
 
-def store(network: nn.Module, stored: torch.dtype, computed: torch.dtype) -> None:
-    """Norms are kept in what is computed, all else in what is stored."""
+def store(network: nn.Module, stored: torch.dtype, computed: torch.dtype, *, channels_last: bool) -> None:
+    """Norms are kept in what is computed, all else in what is stored; kernels with their channels last where asked."""
     for module in network.modules():
         norm = isinstance(module, nn.GroupNorm | nn.LayerNorm)
         for name, parameter in module.named_parameters(recurse=False):
-            setattr(module, name, nn.Parameter(parameter.to(computed if norm else stored), requires_grad=False))
+            kernel = channels_last and parameter.ndim == 4
+            layout = torch.channels_last if kernel else torch.preserve_format
+            kept = parameter.to(computed if norm else stored, memory_format=layout)
+            setattr(module, name, nn.Parameter(kept, requires_grad=False))
 
 
 def compile_or_not(network: nn.Module) -> None:
-    """Compile in place; where that fails, once a first input is there, run the network as it is."""
-    plain = network.forward
+    """Compile in place; where that fails, once a first input is there, run the network as it is. PyTorch keeps what it
+    compiled on disk, so the minutes are spent once for each size and version."""
+    plain, name = network.forward, type(network).__name__
     quick = torch.compile(plain)
+    sizes: set[object] = set()
 
     def forward(*inputs: object, **options: object) -> object:
         nonlocal quick
+        size = inputs[0].shape if isinstance(inputs[0], Tensor) else None
+        new = quick is not plain and size not in sizes
+        started = time.perf_counter()
+        if new:
+            sizes.add(size)
+            log.info("OSDFace: compiling %s for %s: this may take minutes.", name, "x".join(map(str, size or ())))
         try:
-            return quick(*inputs, **options)
+            made = quick(*inputs, **options)
         except torch._dynamo.exc.TorchDynamoException as error:
             if quick is plain:
                 raise
-            log.warning("OSDFace: %s cannot be compiled, it runs as it is (%s).", type(network).__name__, error)
+            log.warning("OSDFace: %s cannot be compiled, it runs as it is (%s).", name, error)
             quick = plain
             return plain(*inputs, **options)
+        if new:
+            log.info("OSDFace: %s is ready after %.0f s.", name, time.perf_counter() - started)
+        return made
 
     network.forward = forward

@@ -1,0 +1,55 @@
+"""Where a model's parts are: all of them on the device, or, on a small card, one after the other."""
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from ..memory import SPARE, face_bytes, free_bytes, weight_bytes
+from ..model import OSDFaceModel
+
+Placement = Literal["auto", "whole", "parts"]
+"""auto: parts where a graphics card has no room for the whole model and one face."""
+
+
+def in_parts(model: OSDFaceModel, device: torch.device, placement: Placement) -> bool:
+    """Whether `model` is to be on `device` part by part. Raises ValueError for what is no placement."""
+    if placement not in get_args(Placement):
+        raise ValueError(f"{placement!r} is no placement: it must be one of {', '.join(get_args(Placement))}.")
+    free = free_bytes(device)
+    if placement == "auto":
+        return free is not None and weight_bytes(model) + face_bytes(model) + SPARE > free
+    return placement == "parts"
+
+
+class Turns:
+    """Parts of which one at a time is on the device. The others stay where they are: nothing is ever copied back."""
+
+    def __init__(self, parts: dict[str, list[nn.Module]], device: torch.device):
+        self.parts, self.device = parts, device
+        self.away: list[tuple[nn.Parameter, Tensor]] = []
+        """The parameters on the device, and what they are at home."""
+        self.present: str | None = None
+        if device.type == "cuda":  # pinned memory, so that the host need not wait for copies
+            for parameter in (p for modules in parts.values() for p in parameters(modules)):
+                parameter.data = parameter.data.pin_memory()
+
+    def bring(self, part: str) -> None:
+        """Put `part` on the device, in the place of the one that is there."""
+        if part != self.present:
+            self.clear()
+            self.present = part
+            self.away = [(parameter, parameter.data) for parameter in parameters(self.parts[part])]
+            for parameter, home in self.away:
+                parameter.data = home.to(self.device, non_blocking=True, copy=True)
+
+    def clear(self) -> None:
+        """Leave nothing on the device."""
+        for parameter, home in self.away:
+            parameter.data = home
+        self.away, self.present = [], None
+
+
+def parameters(modules: Iterable[nn.Module]) -> Iterable[nn.Parameter]:
+    return (parameter for module in modules for parameter in module.parameters())

@@ -1,0 +1,101 @@
+"""A model part by part on a device, and how many faces fit there."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from osdface_core.fast import Precision, load_prepared, networks, prepare
+from osdface_core.fast.placement import Turns, in_parts
+from osdface_core.memory import HELD, SPARE, face_bytes, faces_at_once, faces_that_fit, free_bytes
+from osdface_core.model import ModelConfig, OSDFaceModel
+
+CPU = torch.device("cpu")
+GPU = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@torch.no_grad()
+def restore(model, images):
+    return model.one_step(images, model.vre(images).embeds)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def at_home(modules, homes):
+    return {parameter.data_ptr() == homes[parameter] for module in modules for parameter in module.parameters()}
+
+
+def test_each_part_is_there_for_its_work_alone_and_the_image_is_the_same_to_the_bit(tiny, images):
+    """On a CPU, too, what is on the device is a copy, so that it can be told from what stayed."""
+    whole = prepare(copy.deepcopy(tiny)).to(GPU)
+    model = prepare(copy.deepcopy(tiny), device=GPU)
+    model.vre.to(GPU)
+    model.turns = Turns(networks(model), GPU)
+    homes = {parameter: parameter.data_ptr() for parameter in model.parameters()}
+    seen = []
+
+    def look(*_):
+        seen.append({part: at_home(modules, homes) for part, modules in networks(model).items()})
+
+    for module in (model.vae.encoder, model.unet, model.vae.decoder):
+        module.register_forward_pre_hook(look)
+    assert torch.equal(restore(model, images), restore(whole, images.to(GPU)))
+    expected = [{part: {part != present} for part in networks(model)} for present in networks(model)]
+    assert [found for n, found in enumerate(seen) if found not in seen[:n]] == expected
+    model.turns.clear()
+    assert at_home([model], homes) == {True}
+
+
+def test_a_part_that_is_mended_stays_mended(tiny, images, monkeypatch):
+    monkeypatch.setattr("osdface_core.fast.precision.is_quick", lambda dtype, device: True)
+    plain = copy.deepcopy(tiny)
+    plain.unet.conv_in.weight.data *= 60000 / plain.unet.conv_in.weight.abs().max()
+    model = prepare(plain, Precision.parse("unet=fp16"))
+    model.turns = Turns(networks(model), CPU)
+    first, second = restore(model, images), restore(model, images)
+    assert first.isfinite().all()
+    assert torch.equal(first, second)
+
+
+def test_parts_can_be_asked_for_and_nonsense_is_refused(starter):
+    model = load_prepared(placement="parts")
+    assert model.turns is not None
+    image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(restore(model, image), restore(load_prepared(placement="whole"), image))
+    assert not in_parts(starter, CPU, "auto")
+    with pytest.raises(ValueError, match="auto, whole, parts"):
+        load_prepared(placement="half")
+
+
+@pytest.fixture(scope="module")
+def full_size():
+    with torch.device("meta"):
+        return OSDFaceModel(ModelConfig())
+
+
+def test_more_memory_takes_more_faces_up_to_a_limit(full_size):
+    one = face_bytes(full_size)
+    assert one == max(HELD.values())
+    rooms = [0.0, SPARE + 0.9 * one, SPARE + 2.5 * one, SPARE + 7 * one, 1e12]
+    assert [faces_that_fit(full_size, room) for room in rooms] == [1, 1, 2, 7, 16]
+    assert faces_that_fit(full_size, 1e12, most=5) == 5
+    assert faces_that_fit(full_size, None) == faces_at_once(full_size) == 4
+    assert free_bytes(CPU) is None
+
+
+def test_half_precision_takes_half_and_small_crops_less(full_size):
+    half = copy.deepcopy(full_size).half()
+    assert face_bytes(half) == pytest.approx(HELD["decode"] / 2)
+    half.config = replace(half.config, crop_size=256)
+    assert face_bytes(half) == pytest.approx(HELD["decode"] / 8)
+
+
+@pytest.mark.parametrize(("free", "expected"), [(8e9, False), (4.9e9, True)])
+def test_a_card_with_no_room_for_the_whole_gets_parts(full_size, monkeypatch, free, expected):
+    """3.9 GB of weights and one face."""
+    monkeypatch.setattr("osdface_core.fast.placement.free_bytes", lambda device: free)
+    assert in_parts(full_size, CPU, "auto") == expected
