@@ -1,8 +1,10 @@
-"""Find faces, or take the boxes of another detector."""
+"""Find faces, or take the boxes or landmarks of another detector."""
 
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..osdface_core.errors import ImageError
+from ..osdface_core.face_mesh import faces_of_meshes
 from ..osdface_core.overlay import draw_numbers
 from ..osdface_core.select import select_by_limits
 from . import sockets
@@ -19,7 +21,8 @@ class OSDFaceDetect(io.ComfyNode):
             display_name="Detect Faces",
             category=sockets.CATEGORY,
             description="Finds the faces in every image of a batch and numbers them in reading order. With boxes from "
-            "another detector, looks for the landmarks inside them. The preview shows the numbers.",
+            "another detector, looks for the landmarks inside them; with MediaPipe's landmarks, takes those. The "
+            "preview shows the numbers.",
             search_aliases=["face detection", "find faces", "face bbox", "landmarks"],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a video."),
@@ -44,6 +47,12 @@ class OSDFaceDetect(io.ComfyNode):
                     tooltip="At most so many faces of every image, the largest ones.",
                 ),
                 sockets.any_rotation_input(),
+                sockets.FaceLandmarks.Input(
+                    "face_landmarks",
+                    optional=True,
+                    tooltip="Connect Detect Face Landmarks (MediaPipe) to take its faces and their landmarks as they "
+                    "are, in any rotation: nothing is detected. Not together with boxes.",
+                ),
             ],
             outputs=[
                 sockets.Faces.Output(display_name="faces"),
@@ -64,13 +73,18 @@ class OSDFaceDetect(io.ComfyNode):
         max_size: int = sockets.NO_LIMIT,
         max_count: int = MANY,
         any_rotation: bool = False,
+        face_landmarks: object = None,
     ) -> io.NodeOutput:
-        pixels, retinaface = sockets.from_image(image), detector.use()
-        if boxes is None:
-            faces = retinaface.detect(pixels, threshold=threshold, any_rotation=any_rotation)
-        else:
+        pixels = sockets.from_image(image)
+        if face_landmarks is not None:
+            if boxes is not None:
+                raise ImageError("Boxes and face landmarks are both connected. Disconnect one of them.")
+            faces = faces_of_meshes(face_landmarks, len(pixels), *pixels.shape[2:])
+        elif boxes is not None:
             per_frame = sockets.from_bounding_boxes(boxes, len(pixels))
-            faces = retinaface.look_inside(pixels, per_frame, any_rotation=any_rotation)
+            faces = detector.use().look_inside(pixels, per_frame, any_rotation=any_rotation)
+        else:
+            faces = detector.use().detect(pixels, threshold=threshold, any_rotation=any_rotation)
         faces, _ = select_by_limits(faces, min_size=min_size, max_size=max_size, max_count=max_count)
         preview = sockets.to_image(draw_numbers(pixels, faces))
         return io.NodeOutput(faces, faces.to_bounding_boxes(), len(faces), preview)

@@ -27,6 +27,8 @@ Parser = io.Custom("OSDFACE_PARSER")
 Faces = io.Custom("OSDFACE_FACES")
 Crops = io.Custom("OSDFACE_CROPS")
 Prompt = io.Custom("OSDFACE_PROMPT")
+FaceLandmarks = io.Custom("FACE_LANDMARKS")
+"""ComfyUI's own, which its API has no name for."""
 
 CATEGORY = "OSDFace"
 NO_LIMIT = 16384

@@ -47,6 +47,11 @@ class Face:
         """The longer side of the box."""
         return max(self.width, self.height)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether box, score and landmarks are all numbers."""
+        return all(isfinite(value) for value in (*self.box, self.score, *chain(*self.landmarks)))
+
     def to_json(self) -> Json:
         return {
             "frame": self.frame,
@@ -72,7 +77,7 @@ class Face:
             ) from error
         if len(face.landmarks) != 5:
             raise ImageError(f"Face {face.index} has {len(face.landmarks)} landmarks; five are needed.")
-        if not all(isfinite(value) for value in (*face.box, face.score, *chain(*face.landmarks))):
+        if not face.is_finite:
             raise ImageError(f"Face {face.index} of frame {face.frame} has values that are no numbers: {data!r}.")
         return face
 

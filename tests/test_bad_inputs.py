@@ -119,6 +119,11 @@ def test_choosing_no_face_changes_nothing(host, choice):
         ({"detect": {"boxes": {"x": "left", "y": 0, "width": 9, "height": 9}}}, "no bounding boxes.*left"),
         ({"detect": {"boxes": 7}}, "no bounding boxes, but a int"),
         ({"detect": {"boxes": ["boxes", 1]}}, "bounding boxes for 2 images, but the batch has 1"),
+        ({"detect": {"boxes": FACE, "face_landmarks": {"frames": [[]]}}}, "both connected. Disconnect one"),
+        (
+            {"detect": {"boxes": None, "face_landmarks": {"frames": [[{"landmarks_xy": [[0, 0]]}]]}}},
+            "no face landmarks",
+        ),
         ({"select": {"rule": "these numbers", "numbers": "first"}}, "not a face's number"),
         ({"crop": {"image": ["large", 0]}}, "Detect the faces again"),
         ({"prompt": {"crops": ["other", 0]}}, "Encode the prompts of these crops"),

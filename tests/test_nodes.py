@@ -11,6 +11,7 @@ from facexlib.parsing.bisenet import BiSeNet
 from host.client import NodeError
 from host.graphs import FACE, all_in_one, loaders, node, step_by_step
 from PIL import Image
+from test_face_mesh import mesh
 
 ASTRONAUT = np.array(Image.open(ROOT / "photos" / "astronaut.png"))
 
@@ -46,6 +47,19 @@ def test_another_detectors_box_is_enough(host):
     assert changed[60:170, 180:270].mean() > 0.95
     assert not changed[300:].any()
     assert report(outputs)["faces"][0]["box"] == [178, 58, 273, 177]
+
+
+def test_mediapipes_landmarks_are_enough(host):
+    """As the astronaut's mesh has them, without a look at the photo: the box is the mesh's."""
+    points = mesh().tolist()
+    landmarks = {"frames": [[{"landmarks_xy": points, "score": 0.9}]], "image_size": [512, 512]}
+    outputs = host.run(step_by_step(detect={"face_landmarks": landmarks}))
+    changed = (host.picture(outputs["save"]) != ASTRONAUT).any(2)
+    assert changed[60:170, 180:270].mean() > 0.95
+    assert not changed[300:].any()
+    (face,) = report(outputs)["faces"]
+    assert face["restored"]
+    assert face["box"] == pytest.approx([179.0, 71.2, 270.7, 177.4])
 
 
 def test_strength_0_changes_nothing(host):
