@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, floor
+from math import ceil, floor, hypot
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +128,9 @@ class RetinaFace(nn.Module):
     def look_inside(self, image: Tensor, boxes: Sequence[Sequence[Box]], *, any_rotation: bool = False) -> Faces:
         """Faces for boxes that something else found: `boxes` of every frame, in reading order as given.
 
-        Each box is looked into for the landmarks. Where the detector sees no face there, those of an upright face that
-        fills the box are taken, with score 0. Raises ImageError for a box that does not lie in the image.
+        Each box is looked into for the landmarks: those of the face nearest to its centre, for a wide box shows
+        neighbours too. Where the detector sees no face there, those of an upright face that fills the box are taken,
+        with score 0. Raises ImageError for a box that does not lie in the image.
         """
         check_image(image)
         frames, _, height, width = image.shape
@@ -144,10 +145,8 @@ class RetinaFace(nn.Module):
                 box = (float(left), float(top), float(right), float(bottom))
                 inside = image[frame : frame + 1, :, y0:y1, x0:x1]
                 found = (self.look_around if any_rotation else self.look)(inside[0], 0.3, SHORT_SIDE)
-                seen = [moved(face, x0, y0) for face in found]
-                best = max(seen, key=lambda face: shared_area(face.box, box), default=None)
-                if best is None or shared_area(best.box, box) == 0:
-                    best = upright_face(box)
+                seen = [face for face in (moved(face, x0, y0) for face in found) if shared_area(face.box, box) > 0]
+                best = min(seen, key=lambda face: apart(face.box, box), default=None) or upright_face(box)
                 faces.append(replace(best, frame=frame, index=index, box=box))
         return Faces(tuple(faces), frames, height, width)
 
@@ -187,6 +186,11 @@ def shared_area(a: Box, b: Box, of_smaller: bool = False) -> float:
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
     whole = min(areas) if of_smaller else sum(areas) - both
     return both / whole if whole > 0 else 0.0
+
+
+def apart(a: Box, b: Box) -> float:
+    """How far the centres of two boxes are from each other."""
+    return hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2
 
 
 def upright_face(box: Box) -> Face:

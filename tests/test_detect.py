@@ -250,6 +250,38 @@ def test_boxes_found_elsewhere_are_looked_into_for_landmarks(shared, detector):
         assert np.abs(np.array(ours.landmarks) - np.array(theirs.landmarks)).max() < 0.15 * theirs.width
 
 
+def drawn(face, scale, shift=0.0):
+    """The face's box, scaled about its centre and shifted by a share of its size."""
+    left, top, right, bottom = face.box
+    x, y = (left + right) / 2 + shift * face.width, (top + bottom) / 2 + shift * face.height
+    return (
+        x - scale / 2 * face.width,
+        y - scale / 2 * face.height,
+        x + scale / 2 * face.width,
+        y + scale / 2 * face.height,
+    )
+
+
+@pytest.mark.parametrize("name", ["old_autochrome_shaw1908.png", "small_wh_240p.jpg", "profile_thurman_169.jpg"])
+@pytest.mark.parametrize(("scale", "shift"), [(0.7, 0), (0.85, 0), (1.2, 0), (1.5, 0), (1, 0.1), (1, -0.1)])
+def test_a_box_tighter_wider_or_beside_the_face_shows_the_same_landmarks(shared, detector, name, scale, shift):
+    """Detectors do not agree on where a face ends."""
+    image = read_photo(shared / "images" / name).pixels
+    (true,) = detector.detect(image)
+    (face,) = detector.look_inside(image, [[drawn(true, scale, shift)]])
+    assert face.score > 0
+    assert np.abs(np.array(face.landmarks) - np.array(true.landmarks)).max() < 0.1 * true.width
+
+
+def test_a_box_wide_enough_for_two_shows_the_face_in_its_middle(shared, detector):
+    """Two of the group whose neighbours fill more of the box than they do."""
+    image = read_photo(shared / "images" / "group_solvay1927.jpg").pixels
+    found = detector.detect(image).faces
+    chosen = [found[1], found[11]]
+    for face, true in zip(detector.look_inside(image, [[drawn(face, 2) for face in chosen]]), chosen, strict=True):
+        assert np.abs(np.array(face.landmarks) - np.array(true.landmarks)).max() < 0.15 * true.width
+
+
 def test_a_box_without_a_visible_face_gets_an_upright_one(detector, astronaut):
     true = detector.detect(astronaut.pixels).faces[0]
     blank = torch.full_like(astronaut.pixels, 0.5)
