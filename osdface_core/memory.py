@@ -10,7 +10,8 @@ They grow with faces and pixels, and are half in half precision."""
 SPARE = 0.5e9
 """What libraries take besides, and a margin."""
 USUAL, MOST = 4, 16
-"""Faces at once where memory is not asked about, and where it would do for more: from there on time no longer falls."""
+"""Faces at once on a device whose memory cannot be asked about, and where memory would do for more: from there on time
+no longer falls."""
 
 
 def face_bytes(model: OSDFaceModel) -> float:
@@ -38,8 +39,11 @@ def faces_that_fit(model: OSDFaceModel, free: float | None, most: int = MOST) ->
 
 
 def faces_at_once(model: OSDFaceModel) -> int:
-    """How many faces to restore together on the device of the model's VRE."""
+    """How many faces to restore together on the device of the model's VRE: on a CPU one, which takes the least memory
+    and no more time."""
     device = model.vre.quantizer.embedding.device
+    if device.type == "cpu":
+        return 1
     free = free_bytes(device)
     if free is not None:  # what is still to come there
         free -= sum(parameter.nbytes for parameter in model.parameters() if parameter.device != device)
