@@ -142,7 +142,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         masks = None
         if len(checked):
             network, leave = parser and parser.use(PARSING * count), sockets.left(hair, glasses)
-            masks = parse_masks(network, checked, leave=leave, batch_size=batch_size)
+            masks = parse_masks(network, checked, leave=leave, batch_size=count)
         result = paste_faces(canvas, checked, strength=strength, shape=shape, crop_masks=masks)
         return io.NodeOutput(
             sockets.with_pixels(target, canvas, result.image),

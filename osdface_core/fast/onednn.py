@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-AVAILABLE = torch.backends.mkldnn.is_available()
+OPERATORS = ("_linear_pointwise", "_convolution_pointwise")
+AVAILABLE = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in OPERATORS)
+"""False on processors that PyTorch has no oneDNN for, and in a PyTorch without these operators."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
