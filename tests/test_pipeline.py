@@ -33,10 +33,10 @@ def test_a_real_photo_is_restored_with_a_real_detector(astronaut, starter, detec
 def test_it_is_the_stages_in_their_order(photo, starter):
     faces = faces_in(photo, face_at(50, 60, 60), face_at(110, 60, 50, index=1))
     crops = osdface_core.align_faces(photo, faces, starter.config.crop_size)
-    prompts = osdface_core.encode_prompts(starter.vre, crops)
-    restored = osdface_core.restore_crops(starter.one_step, crops, prompts)
+    prompts = osdface_core.encode_prompts(starter.vre, crops, batch_size=2)
+    restored = osdface_core.restore_crops(starter.one_step, crops, prompts, batch_size=2)
     expected = osdface_core.paste_faces(photo, restored)
-    result = restore_image(photo, starter, faces=faces)
+    result = restore_image(photo, starter, faces=faces, batch_size=2)
     assert torch.equal(result.image, expected.image)
     assert torch.equal(result.mask, expected.mask)
 
