@@ -1,13 +1,16 @@
-"""The two that benchmarks/speed.py compares, each in a process of its own: our program and the authors' procedure."""
+"""Those that benchmarks/speed.py compares, each in a process of its own: our program, the authors' procedure written
+plainly, and their own program."""
 
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
+from functools import wraps
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -19,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 from osdface_core.memory import faces_at_once  # noqa: E402
 
 STAGES = ("vre", "encode", "unet", "decode")
+Contestant = Callable[[Path, torch.device, str], Any]
 
 
 @dataclass
@@ -104,8 +108,67 @@ class Theirs:
         return torch.cat(restored)
 
 
+class Authors:
+    """The program in a checkout of theirs: the model of its infer.py, one face after another.
+
+    It is written for a GPU; on a CPU, what it asks of CUDA is answered without one.
+    """
+
+    def __init__(self, checkout: Path, work: Path, device: torch.device, precision: str):
+        sys.path.insert(0, str(checkout))
+        import infer  # type: ignore[import-not-found]
+
+        if device.type != "cuda":
+            infer.torch = WithoutCuda()
+        options = SimpleNamespace(
+            pretrained_model_name_or_path=str(work / "sd21base"),
+            ckpt_path=str(work / "authors"),
+            img_encoder_weight=str(work / "authors" / "associate_2.ckpt"),
+            mixed_precision="fp16" if precision == "fp16" and device.type == "cuda" else "fp32",
+            merge_lora=True,
+            lora_rank=16,
+            lora_alpha=16.0,
+            cat_prompt_embedding=False,
+            use_pos_embedding=False,
+            use_att_pool=False,
+        )
+        with redirect_stdout(None):
+            self.merged = infer.merge_Unet(options)  # their workers keep what they were sent beside their own copy
+            self.model = infer.OSDFace_test(options, 0, self.merged).eval()
+        self.clock: Clock | None = None
+        parts = (("vre", self.model.img_encoder, "forward"), ("encode", self.model.vae, "encode"))
+        for stage, part, name in (*parts, ("unet", self.model.unet, "forward"), ("decode", self.model.vae, "decode")):
+            setattr(part, name, self.timed(stage, getattr(part, name)))
+
+    def timed(self, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def timed_call(*inputs: Any, **options: Any) -> Any:
+            assert self.clock is not None
+            with self.clock(stage):
+                return call(*inputs, **options)
+
+        return timed_call
+
+    def restore(self, images: Tensor, clock: Clock) -> Tensor:
+        self.clock = clock
+        with redirect_stdout(None):
+            return torch.cat([self.model(2 * image.to(self.model.weight_dtype) - 1) for image in images.split(1)])
+
+
+class WithoutCuda:
+    """PyTorch, for a program that asks for a GPU where there is none."""
+
+    cuda = SimpleNamespace(Stream=nullcontext, stream=nullcontext, synchronize=nullcontext)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    def device(self, _name: str) -> torch.device:
+        return torch.device("cpu")
+
+
 def take_turn(
-    pipe: Connection, contestant: type, work: Path, device: str, precision: str, threads: int, faces: list[int]
+    pipe: Connection, contestant: Contestant, work: Path, device: str, precision: str, threads: int, faces: list[int]
 ) -> None:
     """One process's turn: load, restore one face cold, then as many at once as each of `faces` says."""
     torch.set_num_threads(threads)

@@ -1,10 +1,12 @@
 """Our program against the authors' procedure: time, memory and loading, in one run.
 
     python benchmarks/speed.py [--faces 1 4] [--rounds 3] [--device cpu] [--precision auto] [--work DIR] [-o FILE]
+                               [--authors CHECKOUT]
 
 Each turn runs in a process of its own, on the same weights: full size, written by the recipe of the tests, 8 GB on
 disk, once. Theirs needs 9 GB of memory. Prints medians and ratios as Markdown; -o writes that and the same figures as
-FILE.md and FILE.json.
+FILE.md and FILE.json. --authors takes part in it with their own program, out of a checkout of
+https://github.com/jkwang28/OSDFace; what its infer.py imports has to be installed.
 On a GPU times come from device events, and are set against the ceiling of a matrix product measured in the same run.
 """
 
@@ -15,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from functools import reduce
+from functools import partial, reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
 from authors_procedure import select_tokens  # noqa: E402
-from contestants import STAGES, Ours, Theirs, take_turn  # noqa: E402
+from contestants import STAGES, Authors, Contestant, Ours, Theirs, take_turn  # noqa: E402
 from parity import recipe  # noqa: E402
 
 from osdface_core.vre import VectorQuantizer, VREConfig  # noqa: E402
@@ -64,6 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "osdface_full")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="the shared test data")
+    parser.add_argument("--authors", type=Path, help="a checkout of the authors' program, to be timed as well")
     parser.add_argument("-o", "--output", type=Path, help="where to write the figures")
     chosen = parser.parse_args()
     if chosen.precision == "auto":
@@ -92,11 +95,14 @@ def cpu_name() -> str:
 
 
 def compete(chosen: argparse.Namespace) -> Figures:
-    """The turns of both, alternating, each in a fresh process: so peaks are its own, and one is in memory at a time."""
+    """All turns, alternating, each in a fresh process: so peaks are its own, and one is in memory at a time."""
     context = multiprocessing.get_context("spawn")
-    turns: dict[str, list[Figures]] = {"ours": [], "theirs": []}
+    contestants: dict[str, Contestant] = {"ours": Ours, "the procedure": Theirs}
+    if chosen.authors:
+        contestants["their program"] = partial(Authors, chosen.authors)
+    turns: dict[str, list[Figures]] = {name: [] for name in contestants}
     for _ in range(chosen.rounds):
-        for name, contestant in (("ours", Ours), ("theirs", Theirs)):
+        for name, contestant in contestants.items():
             pipe, other = context.Pipe()
             options = (contestant, chosen.work, chosen.device, chosen.precision, chosen.threads, sorted(chosen.faces))
             process = context.Process(target=take_turn, args=(other, *options))
@@ -143,8 +149,28 @@ def matrix_ceiling(precision: str, size: int = 8192) -> float:
 
 def markdown(figures: Figures) -> str:
     """The tables, of medians. A face's time is its share of the batch's; ratios above 1 are in our favour."""
-    turns, on_gpu = figures["turns"], "ceiling" in figures
-    lines = [f"{figures['machine']}; ours in {figures['precision']}.", ""]
+    turns, tokens = figures["turns"], figures["tokens"]
+    lines = [f"{figures['machine']}; ours in {figures['precision']}."]
+    for rival in list(turns)[1:]:
+        lines += ["", *against(rival, turns, "ceiling" in figures)]
+    counts = list(turns["ours"][0]["stages"])[1:]
+    for count in counts if "ceiling" in figures else ():
+        share = FACE_TFLOP * int(count) / whole(turns["ours"], count, "wall") / figures["ceiling"]
+        lines.append(f"{count} at once: {share:.0%} of the {figures['ceiling']:.0f} TFLOP/s of a matrix product.")
+    lines += [
+        "",
+        f"Choosing the tokens of {tokens['batch']} faces: {tokens['ours'] * 1000:.2f} ms, in the procedure "
+        f"{tokens['theirs'] * 1000:.2f} ms, {tokens['theirs'] / tokens['ours']:.2f} times as much.",
+        f"The bundle has {figures['bundle']:.2f} GB; before loading, a process holds "
+        f"{median(turns['ours'], 'load', 'before'):.2f} GB.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def against(rival: str, turns: dict[str, list[Figures]], on_gpu: bool) -> list[str]:
+    """The two tables of our program and another."""
+    ours, theirs = turns["ours"], turns[rival]
+    lines: list[str] = []
 
     def row(*cells: object) -> None:
         lines.append("| " + " | ".join(f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells) + " |")
@@ -153,41 +179,36 @@ def markdown(figures: Figures) -> str:
         row(*cells)
         lines.append("|---" * len(cells) + "|")
 
-    def median(name: str, *path: str) -> float:
-        return statistics.median(reduce(getitem, path, turn) for turn in turns[name])
+    def compare(what: str, *path: str) -> None:
+        row(what, median(ours, *path), median(theirs, *path), median(theirs, *path) / median(ours, *path))
 
-    def whole(name: str, count: str, clock: str) -> float:
-        return statistics.median(sum(t["stages"][count][stage][clock] for stage in STAGES) for t in turns[name])
-
-    def compare(what: str, ours: float, theirs: float) -> None:
-        row(what, ours, theirs, theirs / ours)
-
-    heading("faces at once", "clock", "ours, s a face", "theirs, s a face", "ratio", *(f"ratio {s}" for s in STAGES))
-    counts = list(turns["ours"][0]["stages"])
-    for count in counts[1:]:
+    heading("faces at once", "clock", "ours, s a face", f"{rival}, s a face", "ratio", *(f"ratio {s}" for s in STAGES))
+    counts = list(ours[0]["stages"])[1:]
+    for count in counts:
         for clock in ["wall"] if on_gpu else ["wall", "cpu"]:
-            ours, theirs = (whole(name, count, clock) / int(count) for name in turns)
+            pair = [whole(figures, count, clock) / int(count) for figures in (ours, theirs)]
             stages = [
-                median("theirs", "stages", count, s, clock) / median("ours", "stages", count, s, clock) for s in STAGES
+                median(theirs, "stages", count, s, clock) / median(ours, "stages", count, s, clock) for s in STAGES
             ]
-            row(count, clock, ours, theirs, theirs / ours, *stages)
+            row(count, clock, *pair, pair[1] / pair[0], *stages)
     lines.append("")
-    if on_gpu:
-        for count in counts[1:]:
-            share = FACE_TFLOP * int(count) / whole("ours", count, "wall") / figures["ceiling"]
-            lines.append(f"{count} at once: {share:.0%} of the {figures['ceiling']:.0f} TFLOP/s of a matrix product.")
-        lines.append("")
-    heading("", "ours", "theirs", "ratio")
-    compare("first face after loading, s", whole("ours", "cold", "wall"), whole("theirs", "cold", "wall"))
-    compare("loading, s", median("ours", "load", "wall"), median("theirs", "load", "wall"))
-    compare("peak memory of loading, GB", median("ours", "load", "peak"), median("theirs", "load", "peak"))
-    for count in counts[1:]:
-        compare(f"peak memory, {count} at once, GB", median("ours", "peak", count), median("theirs", "peak", count))
-    tokens = figures["tokens"]
-    compare(f"choosing tokens, {tokens['batch']} faces, ms", tokens["ours"] * 1000, tokens["theirs"] * 1000)
-    lines.append(f"\nThe bundle has {figures['bundle']:.2f} GB; before loading, a process holds ")
-    lines[-1] += f"{median('ours', 'load', 'before'):.2f} GB."
-    return "\n".join(lines) + "\n"
+    heading("", "ours", rival, "ratio")
+    cold = [whole(figures, "cold", "wall") for figures in (ours, theirs)]
+    row("first face after loading, s", *cold, cold[1] / cold[0])
+    compare("loading, s", "load", "wall")
+    compare("peak memory of loading, GB", "load", "peak")
+    for count in counts:
+        compare(f"peak memory, {count} at once, GB", "peak", count)
+    return lines
+
+
+def median(turns: list[Figures], *path: str) -> float:
+    return statistics.median(reduce(getitem, path, turn) for turn in turns)
+
+
+def whole(turns: list[Figures], count: str, clock: str) -> float:
+    """All stages together."""
+    return statistics.median(sum(turn["stages"][count][stage][clock] for stage in STAGES) for turn in turns)
 
 
 if __name__ == "__main__":
