@@ -25,6 +25,9 @@ sys.path[:0] = [str(ROOT)]
 from osdface_core.fast import Precision, blocks, networks, prepare  # noqa: E402
 from osdface_core.model import ModelConfig, OSDFaceModel  # noqa: E402
 
+LARGE = 2048
+"""Sides of an image that is restored as it is, by the authors' way with one that is not square."""
+
 
 class Living(TorchDispatchMode):
     """The bytes of all tensors made within that are alive, and the most that they were."""
@@ -52,11 +55,11 @@ class Living(TorchDispatchMode):
         self.now -= size
 
 
-def peaks(precision: str, faces: int) -> dict[str, float]:
-    """GB that each part holds for so many faces at once, in `precision`."""
+def peaks(precision: str, faces: int, size: int = 512) -> dict[str, float]:
+    """GB that each part holds for so many faces of `size` pixels at once, in `precision`."""
     with FakeTensorMode(), torch.no_grad():
         model = prepare(OSDFaceModel(ModelConfig()), Precision.parse(precision))
-        images, latents = torch.empty(faces, 3, 512, 512), torch.empty(faces, 4, 64, 64)
+        images, latents = torch.empty(faces, 3, size, size), torch.empty(faces, 4, size // 8, size // 8)
         embeds = model.vre(images).embeds
         model.predict_noise(latents, 399, embeds)  # folds the timestep
         works = {
@@ -85,6 +88,11 @@ def main() -> None:
     rows = [f"| GB | {' | '.join(f'{p}, {n} at once' for p, n in table)} |", "|---" * (len(table) + 1) + "|"]
     for part in next(iter(table.values())):
         rows.append(f"| {part} | {' | '.join(f'{found[part]:.2f}' for found in table.values())} |")
+    striped = peaks("fp16", 1, LARGE)
+    blocks.LARGE = LARGE**2  # one image as a whole, beside the same in stripes
+    whole = peaks("fp16", 1, LARGE)
+    rows += ["", f"| fp16, one image of {LARGE}x{LARGE} | whole | in stripes |", "|---|---|---|"]
+    rows += [f"| {part} | {whole[part]:.2f} | {striped[part]:.2f} |" for part in ("encode", "decode")]
     sys.stdout.write("\n".join(rows) + "\n")
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import left_behind, same_weights
+from diffusers import AutoencoderKL
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
@@ -79,6 +80,27 @@ def test_blocks_are_the_same_with_and_without_winograd(size, channels):
         assert (block(x) - expected).abs().max() < 1e-4
         assert (upsample(x) - enlarged).abs().max() < 1e-4
     assert torch.equal(x, kept)
+
+
+@pytest.mark.parametrize(
+    ("rows", "dtype", "near"),
+    [(1, torch.float64, 1e-9), (7, torch.float64, 1e-9), (40, torch.float64, 1e-9), (7, torch.bfloat16, 0.06)],
+)
+def test_a_large_image_in_stripes_is_the_same(monkeypatch, dtype, near, rows):
+    """A VAE's whole decoder with every layer in stripes, where a CPU has no way of its own: one row, some, and all."""
+    torch.manual_seed(0)
+    config = {"block_out_channels": [32, 64], "up_block_types": ["UpDecoderBlock2D"] * 2}
+    down = {"down_block_types": ["DownEncoderBlock2D"] * 2}
+    decoder = AutoencoderKL(**config, **down, layers_per_block=1).decoder.eval().requires_grad_(False)
+    latents = torch.randn(2, 4, 10, 9)
+    expected = decoder(latents)
+    rewrite(decoder.to(dtype))
+    whole = decoder(latents.to(dtype))
+    monkeypatch.setattr("osdface_core.fast.blocks.LARGE", 0)
+    monkeypatch.setattr("osdface_core.fast.stripes.PIXELS", rows * 2 * 9)
+    striped = decoder(latents.to(dtype))
+    assert (striped - whole).abs().max() < near
+    assert (striped - expected).abs().max() < max(near, 1e-4)
 
 
 def test_an_odd_size_is_upsampled_to_what_is_asked():

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .group_norm import group_norm
 from .onednn import linear
+from .stripes import convolve_in_stripes
 from .winograd import conv3x3
 
 WINOGRAD_PIXELS, WINOGRAD_CHANNELS = 64 * 64, 64
@@ -24,6 +25,9 @@ WINOGRAD_PIXELS, WINOGRAD_CHANNELS = 64 * 64, 64
 
 TOKENS = 512
 """How many a feed-forward network takes at once on a CPU."""
+
+LARGE = 1024 * 1024
+"""Pixels of an image from which on its memory counts for more than its time."""
 
 
 class FastResnetBlock(ResnetBlock2D):
@@ -36,7 +40,7 @@ class FastResnetBlock(ResnetBlock2D):
     def forward(self, x: Tensor, temb: None = None) -> Tensor:
         bias = self.folded if "folded" in self._buffers else self.conv1.bias
         hidden = convolve(self.conv1, x, bias, norm=self.norm1, winograd=self.winograd)
-        hidden = convolve(self.conv2, hidden, self.conv2.bias, norm=self.norm2, winograd=self.winograd)
+        hidden = convolve(self.conv2, hidden, self.conv2.bias, norm=self.norm2, winograd=self.winograd, over=True)
         return hidden.add_(x if self.conv_shortcut is None else self.conv_shortcut(x))
 
 
@@ -128,12 +132,18 @@ def convolve(
     scale: int = 1,
     norm: nn.GroupNorm | None = None,
     winograd: bool = True,
+    over: bool = False,
 ) -> Tensor:
-    """A 3x3 convolution of x, after `norm` and a SiLU or enlarged by `scale`, in the way that suits the device."""
+    """A 3x3 convolution of x, after `norm` and a SiLU or enlarged by `scale`, in the way that suits device and size.
+
+    over: x is no longer needed and has the result's shape.
+    """
     bias = None if bias is None else bias.to(x.dtype)
-    big = x.shape[2] * x.shape[3] * scale**2 >= WINOGRAD_PIXELS and min(layer.weight.shape[:2]) >= WINOGRAD_CHANNELS
-    if winograd and big and on_cpu(x):
+    pixels = x.shape[2] * x.shape[3] * scale**2
+    if winograd and on_cpu(x) and pixels >= WINOGRAD_PIXELS and min(layer.weight.shape[:2]) >= WINOGRAD_CHANNELS:
         return conv3x3(x, layer.weight, bias, scale=scale, norm=norm)
+    if pixels > LARGE and not torch.compiler.is_compiling():
+        return convolve_in_stripes(x, layer.weight.to(x.dtype), bias, scale=scale, norm=norm, over=over)
     if scale != 1:
         x = F.interpolate(x, scale_factor=float(scale))
     if norm is not None:
