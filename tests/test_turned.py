@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from osdface_core import read_photo
-from osdface_core.turned import is_turned, is_upright
+from osdface_core.turned import is_upright, turned_faces
 
 UPRIGHT = [
     "ai_m47_1024.jpg",
@@ -42,5 +42,5 @@ def test_a_face_on_its_side_whose_landmarks_are_right_is_kept(shared, detector):
 
 def test_where_nothing_is_seen_the_landmarks_are_believed(astronaut, detector):
     (face,) = detector.detect(astronaut.pixels)
-    assert not is_turned(face, torch.zeros_like(astronaut.pixels[0]), detector.glance)
-    assert not is_turned(face, astronaut.pixels[0, :, :1, :1], detector.glance)
+    assert not turned_faces([face], torch.zeros_like(astronaut.pixels[0]), detector.glance)
+    assert not turned_faces([face], astronaut.pixels[0, :, :1, :1], detector.glance)

@@ -1,7 +1,7 @@
 """3x3 convolutions of images too large to be done at once: some rows after the others, with the result of the whole.
 
-A decoder at full resolution holds two images of features so, where the whole takes three (`benchmarks/memory.py`). What
-is between a norm and a convolution is never held whole, and the second convolution of a block writes over what it reads.
+A decoder at full resolution holds two images of features so, where the whole takes three (`benchmarks/memory.py`).
+What is between a norm and a convolution is never held whole, and a block's second convolution writes over its input.
 """
 
 import torch
