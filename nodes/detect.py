@@ -26,7 +26,11 @@ class OSDFaceDetect(io.ComfyNode):
             search_aliases=["face detection", "find faces", "face bbox", "landmarks"],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a video."),
-                sockets.Detector.Input("detector", tooltip="Connect Load Face Detector."),
+                sockets.Detector.Input(
+                    "detector",
+                    optional=True,
+                    tooltip="Connect Load Face Detector. Only with face landmarks can it stay open.",
+                ),
                 sockets.threshold_input(),
                 io.BoundingBox.Input(
                     "boxes",
@@ -60,14 +64,15 @@ class OSDFaceDetect(io.ComfyNode):
                 io.Int.Output(display_name="count"),
                 io.Image.Output(display_name="preview"),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
     def execute(
         cls,
         image: Tensor,
-        detector: Resident,
         threshold: float,
+        detector: Resident | None = None,
         boxes: object = None,
         min_size: int = 0,
         max_size: int = sockets.NO_LIMIT,
@@ -80,6 +85,8 @@ class OSDFaceDetect(io.ComfyNode):
             if boxes is not None:
                 raise ImageError("Boxes and face landmarks are both connected. Disconnect one of them.")
             faces = faces_of_meshes(face_landmarks, len(pixels), *pixels.shape[2:])
+        elif detector is None:
+            raise ImageError("There is nothing to find the faces with: connect Load Face Detector, or face landmarks.")
         elif boxes is not None:
             per_frame = sockets.from_bounding_boxes(boxes, len(pixels))
             faces = detector.use().look_inside(pixels, per_frame, any_rotation=any_rotation)
@@ -87,4 +94,4 @@ class OSDFaceDetect(io.ComfyNode):
             faces = detector.use().detect(pixels, threshold=threshold, any_rotation=any_rotation)
         faces, _ = select_by_limits(faces, min_size=min_size, max_size=max_size, max_count=max_count)
         preview = sockets.to_image(draw_numbers(pixels, faces))
-        return io.NodeOutput(faces, faces.to_bounding_boxes(), len(faces), preview)
+        return io.NodeOutput(faces, faces.to_bounding_boxes(), len(faces), preview, ui={"text": [faces.summary()]})

@@ -9,6 +9,8 @@ from ..osdface_core.one_step import TIMESTEP
 from . import sockets
 from .runtime import Weights, progress
 
+OTHER_SIZE = "The crops have {} pixels a side; these weights were trained for {}. Set the size of Crop Faces to that."
+
 
 class OSDFaceRestore(io.ComfyNode):
     @classmethod
@@ -68,6 +70,7 @@ class OSDFaceRestore(io.ComfyNode):
                 sockets.Crops.Output(display_name="crops"),
                 io.Image.Output(display_name="images"),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -90,4 +93,5 @@ class OSDFaceRestore(io.ComfyNode):
         one_step = replace(model.one_step(faces), timestep=timestep, latent_strength=latent_strength)
         seed_or_mode = seed if sample else None
         restored = restore_crops(one_step, crops, prompt, batch_size=faces, seed=seed_or_mode, on_batch=on_batch)
-        return io.NodeOutput(restored, sockets.crops_to_image(restored.images))
+        advice = "" if crops.size == model.crop_size else OTHER_SIZE.format(crops.size, model.crop_size)
+        return io.NodeOutput(restored, sockets.crops_to_image(restored.images), ui={"text": [advice]})

@@ -4,6 +4,7 @@ All values are immutable. Boxes and landmarks are in pixels of the source image,
 top-left pixel.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -127,6 +128,11 @@ class Faces:
         kept = tuple(faces)
         gone = [FaceReport(face, False, reason) for face in self if face not in kept] if reason else []
         return replace(self, faces=kept, left_out=(*self.left_out, *gone))
+
+    def summary(self) -> str:
+        """How many faces there are, and how many are left out for which reason, for people."""
+        reasons = Counter(entry.reason for entry in self.left_out)
+        return "\n".join([f"{len(self)} face(s)", *(f"{count} left: {reason}" for reason, count in reasons.items())])
 
     def between(self, first: int, end: int) -> "Faces":
         """The faces of the frames from `first` to before `end`, as a batch of its own: frames count from 0 again."""

@@ -50,10 +50,12 @@ def test_another_detectors_box_is_enough(host):
 
 
 def test_mediapipes_landmarks_are_enough(host):
-    """As the astronaut's mesh has them, without a look at the photo: the box is the mesh's."""
+    """As the astronaut's mesh has them, without a detector or a look at the photo: the box is the mesh's."""
     points = mesh().tolist()
     landmarks = {"frames": [[{"landmarks_xy": points, "score": 0.9}]], "image_size": [512, 512]}
-    outputs = host.run(step_by_step(detect={"face_landmarks": landmarks}))
+    prompt = step_by_step(detect={"face_landmarks": landmarks})
+    del prompt["detector"], prompt["detect"]["inputs"]["detector"]
+    outputs = host.run(prompt)
     changed = (host.picture(outputs["save"]) != ASTRONAUT).any(2)
     assert changed[60:170, 180:270].mean() > 0.95
     assert not changed[300:].any()
@@ -204,6 +206,22 @@ def test_detection_has_limits_and_finds_faces_upside_down(host):
     changed = (host.picture(outputs["save"])[::-1, ::-1] != ASTRONAUT).any(2)
     assert changed[60:170, 180:270].mean() > 0.95
     assert not changed[300:].any()
+
+
+def test_without_anything_to_find_faces_with_the_node_says_what_to_connect(host):
+    prompt = step_by_step()
+    del prompt["detector"], prompt["detect"]["inputs"]["detector"]
+    with pytest.raises(NodeError, match="connect Load Face Detector, or face landmarks"):
+        host.run(prompt)
+
+
+def test_the_nodes_say_what_they_leave_and_what_does_not_fit(host):
+    outputs = host.run(step_by_step(detect={"boxes": FACE, "min_size": 500}))
+    assert outputs["detect"]["text"] == ["0 face(s)\n1 left: smaller than 500 px"]
+    crops = {"size": 128}
+    outputs = host.run(step_by_step(detect={"boxes": FACE}, crop=crops))
+    assert outputs["detect"]["text"] == ["1 face(s)"]
+    assert "128 pixels a side; these weights were trained for 256" in outputs["restore"]["text"][0]
 
 
 def test_every_frame_of_a_batch_comes_back_in_its_place(host):
