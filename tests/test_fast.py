@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from torch import nn
 from osdface_core import OSDFaceModel
 from osdface_core.fast import Precision, is_quick, networks, prepare
 from osdface_core.fast.blocks import rewrite
+from osdface_core.fast.prepare import compile_or_not
 
 HALF, FULL = torch.float16, torch.float32
 
@@ -198,6 +200,22 @@ def test_compiling_that_fails_leaves_the_network_as_it_is(tiny, images, caplog, 
         restore(model, images)
     assert len(caplog.records) == sum(len(modules) for modules in networks(model).values())
     assert (first - restore(tiny, images)).abs().max() < 2e-5
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+def test_what_is_compiled_gives_the_same_and_says_how_long_it_took(caplog):
+    """PyTorch's own compiler, on a block of the decoder."""
+    torch.manual_seed(0)
+    block = ResnetBlock2D(in_channels=32, out_channels=64, temb_channels=None).eval()
+    x = torch.randn(1, 32, 16, 16)
+    with torch.no_grad(), caplog.at_level(logging.INFO):
+        expected = block(x, None)
+        rewrite(block)
+        compile_or_not(block)
+        assert torch.allclose(block(x), expected, atol=1e-5)
+        block(x)
+    assert [record.levelname for record in caplog.records if "OSDFace" in record.message] == ["INFO", "INFO"]
+    assert "ready after" in caplog.records[-1].message
 
 
 def test_nothing_stays_behind_on_a_device_that_a_model_leaves(prepared, images):
