@@ -16,6 +16,9 @@ Method = Literal["none", "wavelet", "adain"]
 LEVELS = 5
 """Wavelet levels: colours are taken from structures of about 2^5 pixels and more in a 512-pixel crop."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Red, green and blue of brightness (ITU-R BT.601)."""
+
 
 def match_color(restored: FaceCrops, source: FaceCrops, method: Method = "wavelet", strength: float = 1.0) -> FaceCrops:
     """The restored crops with the colours of the source crops of the same faces.
@@ -53,3 +56,8 @@ def low_frequencies(images: Tensor) -> Tensor:
         padded = F.pad(images, (reach,) * 4, mode="replicate")
         images = F.conv2d(padded, weight, groups=3, dilation=reach)
     return images
+
+
+def luma(images: Tensor) -> Tensor:
+    """The brightness of [N,3,H,W]: [N,1,H,W]."""
+    return (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

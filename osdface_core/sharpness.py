@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .color import luma
 from .faces import FaceCrops
 
 SIGMAS = (1.0, 2.0, 4.0)
@@ -30,8 +31,8 @@ def sharpness_of(images: Tensor) -> Tensor:
     """
     size = images.shape[-1]
     faces = images[..., int(TOP * size) : int(BOTTOM * size), int(LEFT * size) : int(RIGHT * size)]
-    luma = (faces * faces.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
-    first, second, third = (blur(luma, sigma) for sigma in SIGMAS)
+    brightness = luma(faces)
+    first, second, third = (blur(brightness, sigma) for sigma in SIGMAS)
     fine, coarse = ((a - b).square().mean((1, 2, 3)).sqrt() for a, b in ((first, second), (second, third)))
     return torch.where(coarse > 1e-4, fine / coarse.clamp(min=1e-4), 0)
 

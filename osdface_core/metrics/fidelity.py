@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
+from ..color import luma
 
 
 def psnr(images: Tensor, target: Tensor) -> Tensor:
@@ -17,8 +17,7 @@ def ssim(images: Tensor, target: Tensor) -> Tensor:
     offsets = torch.arange(11, device=images.device) - 5.0
     weights = (-(offsets**2) / (2 * 1.5**2)).exp()
     window = (weights[:, None] * weights / weights.sum() ** 2)[None, None]
-    luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-    x, y = ((batch.float() * luma).sum(1, keepdim=True) for batch in (images, target))
+    x, y = luma(images.float()), luma(target.float())
     mean_x, mean_y = F.conv2d(x, window), F.conv2d(y, window)
     var_x = F.conv2d(x * x, window) - mean_x**2
     var_y = F.conv2d(y * y, window) - mean_y**2
