@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -140,7 +141,7 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
     boxes = [[{"x": 10 + 50 * k, "y": 60, "width": 60, "height": 80} for k in range(count)] for count in counts]
     model = nodes["load"].OSDFaceLoadModel.execute("starter (built in)", "none", "auto").args[0]
     detector = nodes["load_network"].OSDFaceLoadDetector.execute(detector="detection_mobilenet0.25_Final.pth").args[0]
-    faces = nodes["detect"].OSDFaceDetect.execute(frames, detector, 0.8, boxes).args[0]
+    faces = nodes["detect"].OSDFaceDetect.execute(frames, 0.8, detector, boxes).args[0]
     crops = nodes["crop"].OSDFaceCrop.execute(frames, faces, 256).args[0]
     passes = []
     hook = model.resident.patcher.model.unet.register_forward_hook(lambda *_: passes.append(1))
@@ -175,14 +176,24 @@ print({{"diffusers", "facexlib", "torchvision"}} & set(sys.modules))
     assert done.stdout.strip() == "set()"
 
 
-def test_options_name_what_is_there(inside, folders, tmp_path):
-    models = inside.folders.models_dir
+@pytest.fixture
+def empty_files(inside):
+    """Files as a person has them in ComfyUI's folders, with nothing in them. The folders."""
+    models = Path(inside.folders.models_dir)
+    authors = ("bundle.safetensors", "associate_2.ckpt", "pytorch_lora_weights.safetensors")
+    files = [models / "osdface" / "mine.safetensors", models / "checkpoints" / "v2-1_512.safetensors"]
+    files += [models / "osdface" / "authors" / name for name in authors]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    yield models
+    for file in files:
+        file.unlink(missing_ok=True)
+    files[-1].parent.rmdir()
 
-    os.makedirs(f"{models}/osdface/authors", exist_ok=True)
-    for name in ("mine.safetensors", "authors/associate_2.ckpt", "authors/pytorch_lora_weights.safetensors"):
-        open(f"{models}/osdface/{name}", "wb").close()
-    open(f"{models}/checkpoints/v2-1_512.safetensors", "wb").close()
-    open(f"{models}/osdface/authors/bundle.safetensors", "wb").close()
+
+def test_options_name_what_is_there(inside, folders, empty_files):
+    models = empty_files
     assert folders.weights_options() == [
         "starter (built in)",
         "osdface (wherever it is)",
