@@ -147,7 +147,7 @@ def convolve(
     if scale != 1:
         x = F.interpolate(x, scale_factor=float(scale))
     if norm is not None:
-        x = group_norm(norm, x, silu=True) if long_sums(x) else F.silu(norm(x), inplace=True)
+        x = group_norm(norm, x, silu=True, over=over) if long_sums(x) else F.silu(norm(x), inplace=True)
     return F.conv2d(x, layer.weight.to(x.dtype), bias, padding=1)
 
 

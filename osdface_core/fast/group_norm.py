@@ -27,11 +27,11 @@ def scale_and_shift(norm: nn.GroupNorm, pixels: Tensor) -> tuple[Tensor, Tensor]
     return scale.flatten().float(), shift.flatten().float()
 
 
-def group_norm(norm: nn.GroupNorm, x: Tensor, silu: bool = False) -> Tensor:
-    """norm(x) of float32 [N,C,H,W], and its SiLU, in channels-last memory."""
+def group_norm(norm: nn.GroupNorm, x: Tensor, silu: bool = False, over: bool = False) -> Tensor:
+    """norm(x) of float32 [N,C,H,W], and its SiLU, in channels-last memory; written over x if it is no longer needed."""
     count, channels, height, width = x.shape
     pixels = x.permute(0, 2, 3, 1).reshape(count, height * width, channels)
-    result = torch.empty_like(pixels)
+    result = pixels if over else torch.empty_like(pixels)
     for image, normed in zip(pixels, result, strict=True):
         scale, shift = scale_and_shift(norm, image)
         for strip, out in zip(strips(image), strips(normed), strict=True):
