@@ -1,6 +1,7 @@
 """A small face detector, which learns from a larger or better-read one what it sees in composed scenes."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ class DetectorConfig:
     start: str | None = None
     """Weights to go on from; None: new ones."""
     blocks: bool = False
-    """Teach the backbone alone, each block on what the teacher's blocks before it see: shallow, and soon learnt."""
+    """Teach each block by itself, on what the teacher's blocks before it see: shallow, and soon learnt."""
     norms: int = 0
     """Steps in which new norms learn their statistics, which then stay: a few pictures say little of them."""
     features: float = 1.0
-    """Weight of the difference to the teacher's feature maps."""
+    """Weight of the difference to what the teacher's blocks make of the picture."""
+    shown: str = "hq"
+    """The scene that the teacher sees: "hq", as it is, or "lq", the degraded one that the student sees, too."""
     licences: str = ""
 
 
@@ -57,33 +60,30 @@ class DetectorStage(Stage):
         return self.losses_of_blocks(batch) if self.config.blocks else self.losses_of_sight(batch)
 
     def losses_of_blocks(self, batch: Batch) -> Losses:
-        """How much of what each block of the teacher's backbone makes of the picture the student's does not."""
-        seen: dict[str, tuple[Tensor, Tensor]] = {}
-
-        def keep(name: str) -> Any:
-            return lambda _block, inputs, output: seen.update({name: (inputs[0], output)})
-
-        hooks = [block.register_forward_hook(keep(name)) for name, block in blocks(self.teacher.body)]
-        with torch.no_grad(), torch.autocast(batch["lq"].device.type, enabled=False):
-            self.teacher.body(self.prepared(batch["lq"]))
-        for hook in hooks:
-            hook.remove()
-        apart = [share_unexplained(block(seen[name][0]), seen[name][1]) for name, block in blocks(self.student.body)]
-        return {"blocks": torch.stack(apart).mean()}
+        """How much of what each block of the teacher makes of the picture the student's does not, by part."""
+        with torch.no_grad(), torch.autocast(batch["lq"].device.type, enabled=False), watched(self.teacher) as seen:
+            outputs(self.teacher, self.prepared(batch["lq"]))
+        apart: dict[str, list[Tensor]] = {}
+        for name, block in blocks(self.student):
+            given, wanted = seen[name]
+            apart.setdefault(name.partition(".")[0], []).append(share_unexplained(block(given), wanted))
+        return {part: torch.stack(shares).mean() for part, shares in apart.items()}
 
     def losses_of_sight(self, batch: Batch) -> Losses:
-        with torch.no_grad(), torch.autocast(batch["hq"].device.type, enabled=False):
-            shown, wanted = outputs(self.teacher, self.prepared(batch["hq"]))
-        maps, found = outputs(self.student, self.prepared(batch["lq"]))
+        shown = batch[self.config.shown]
+        with torch.no_grad(), torch.autocast(shown.device.type, enabled=False), watched(self.teacher) as theirs:
+            wanted = outputs(self.teacher, self.prepared(shown))
+        with watched(self.student) as ours:
+            found = outputs(self.student, self.prepared(batch["lq"]))
         face = wanted[0].softmax(-1)[..., 1]
         weight = face / face.sum().clamp(min=1)
         losses = {"score": quality_focal_loss(found[0], face) / face.sum().clamp(min=1)}
-        for name, ours, theirs in zip(("box", "landmarks"), found[1:], wanted[1:], strict=True):
-            distance = F.smooth_l1_loss(ours.float(), theirs, reduction="none", beta=0.1).mean(-1)
+        for name, made, true in zip(("box", "landmarks"), found[1:], wanted[1:], strict=True):
+            distance = F.smooth_l1_loss(made.float(), true, reduction="none", beta=0.1).mean(-1)
             losses[name] = (weight * distance).sum()
         if self.config.features:
-            pairs = zip(maps, shown, strict=True)
-            apart = [(a.float() - b).square().mean() / b.square().mean() for a, b in pairs]
+            maps = [name for name in ours if name.startswith(("body.", "fpn."))]
+            apart = [share_unexplained(ours[name][1], theirs[name][1]) for name in maps]
             losses["features"] = self.config.features * torch.stack(apart).mean()
         return losses
 
@@ -115,24 +115,40 @@ class DetectorStage(Stage):
             save_file(tensors, partial, metadata)
 
 
-def blocks(body: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def blocks(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules that hold convolutions with their norms, by name."""
-    for name, module in body.named_modules():
+    for name, module in network.named_modules():
         if any(isinstance(child, nn.Conv2d) for child in module.children()):
             yield name, module
 
 
+@contextmanager
+def watched(network: nn.Module) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """What every block was given and what it made of it, by name, once the network has run within."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def keep(name: str) -> Any:
+        return lambda _block, inputs, output: seen.update({name: (inputs[0], output)})
+
+    hooks = [block.register_forward_hook(keep(name)) for name, block in blocks(network)]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def share_unexplained(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Squared difference of maps [N,C,H,W] by variance, the mean over the channels."""
-    variance = theirs.var((0, 2, 3))
-    difference = (ours.float() - theirs).square().mean((0, 2, 3))
+    """Squared difference of maps [N,C,H,W], or of anchors [N,A,C], by variance: the mean over the channels."""
+    dims = (0, 2, 3) if theirs.ndim == 4 else (0, 1)
+    variance = theirs.var(dims)
+    difference = (ours.float() - theirs).square().mean(dims)
     return (difference / (variance + 0.02 * variance.mean())).mean()
 
 
-def outputs(network: Any, images: Tensor) -> tuple[list[Tensor], tuple[Tensor, Tensor, Tensor]]:
-    """Feature maps of backbone and pyramid, and every anchor's logits [N,A,2], box [N,A,4] and landmarks [N,A,10]."""
-    body = list(network.body(images).values())
-    pyramid = network.fpn(body)
+def outputs(network: Any, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Every anchor's logits [N,A,2], box [N,A,4] and landmarks [N,A,10]."""
+    pyramid = network.fpn(list(network.body(images).values()))
     contexts = [
         context(level) for context, level in zip((network.ssh1, network.ssh2, network.ssh3), pyramid, strict=True)
     ]
@@ -140,7 +156,7 @@ def outputs(network: Any, images: Tensor) -> tuple[list[Tensor], tuple[Tensor, T
     logits, boxes, landmarks = (
         torch.cat([head(context) for head, context in zip(kind, contexts, strict=True)], dim=1) for kind in heads
     )
-    return [*body, *pyramid], (logits, boxes, landmarks)
+    return logits, boxes, landmarks
 
 
 def quality_focal_loss(logits: Tensor, face: Tensor) -> Tensor:

@@ -34,11 +34,13 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
     Under `accelerate launch` or torchrun all processes share each batch.
     """
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
     from diffusers.optimization import get_scheduler
     from diffusers.training_utils import EMAModel
 
     schedule = recipe.schedule
+    AcceleratorState._reset_state()  # which keeps the precision of the stage before
     accelerator = Accelerator(
         mixed_precision=schedule.precision,
         step_scheduler_with_optimizer=False,
