@@ -7,7 +7,7 @@ from typing import Any
 
 import folder_paths
 
-from ..osdface_core.detect import DETECTORS
+from ..osdface_core.detectors import DETECTORS
 from ..osdface_core.embedders import ARCFACE, MOBILEFACENET
 from ..osdface_core.parsing import BISENET, PARSENET
 from ..osdface_core.weights.authors import LORA_FILE, VRE_FILE

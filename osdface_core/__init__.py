@@ -2,7 +2,8 @@
 
 from .align import align_faces
 from .composite import Composite, paste_faces
-from .detect import RetinaFace, load_detector
+from .detect import RetinaFace
+from .detectors import load_detector
 from .embedders import load_embedder
 from .errors import ImageError, OSDFaceError, WeightsError
 from .faces import Face, FaceCrops, FaceReport, Faces

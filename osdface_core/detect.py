@@ -1,11 +1,9 @@
 """Face detection through facexlib's RetinaFace."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import ceil, floor, hypot
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,18 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .align import FFHQ_TEMPLATE_512
-from .errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundError
+from .errors import ImageError
 from .faces import Box, Face, Faces, Point, check_image, number_in_reading_order
 from .turned import TURNED, is_upright, turned_faces
-from .weights.catalog import entry_of
-from .weights.files import Tensors, fill, read_tensors
-from .weights.find import find
-
-DETECTORS = {
-    "retinaface_resnet50": "detection_Resnet50_Final.pth",
-    "retinaface_mobile0.25": "detection_mobilenet0.25_Final.pth",
-}
-"""facexlib's names for its detectors, best first, and the files of their weights."""
 
 CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
 """Median proportions of RetinaFace's boxes on photographs: a crop's side by its box's longer side, and how far below
@@ -237,54 +226,3 @@ def to_face(row: np.ndarray) -> Face:
     left, top, right, bottom, score = (float(value) for value in row[:5])
     landmarks = tuple((float(x), float(y)) for x, y in row[5:].reshape(5, 2))
     return Face(0, 0, (left, top, right, bottom), score, landmarks)
-
-
-def load_detector(weights: str | Path | None = None, *, device: str | torch.device = "cpu") -> RetinaFace:
-    """A RetinaFace from a weights file, or by facexlib's name where its weights are on this machine.
-
-    weights: a file, "retinaface_resnet50", "retinaface_mobile0.25", or None for the better one that is there.
-    Raises a WeightsError where there is none, or the file is not one of these two networks.
-    """
-    path = find_weights(None if weights is None else str(weights))
-    tensors = {key.removeprefix("module."): tensor for key, tensor in read_tensors(path)[0].items()}
-    network = build_network(path, tensors)
-    try:
-        fill(network, tensors, path)
-    except KeysError as error:
-        raise NotACheckpointError(path, f"this is no RetinaFace of facexlib ({error}).", where_to_get()) from error
-    return RetinaFace(network.eval().float().to(device))
-
-
-def find_weights(weights: str | None) -> Path:
-    if weights is not None and weights not in DETECTORS:
-        return Path(weights)
-    for name in [weights] if weights else DETECTORS:
-        if path := find(entry_of(DETECTORS[name])):
-            return path
-    wanted = DETECTORS[weights or "retinaface_resnet50"]
-    raise WeightsNotFoundError(wanted, "there is no face detector on this machine.", where_to_get())
-
-
-def where_to_get() -> str:
-    return entry_of(next(iter(DETECTORS.values()))).how_to_get
-
-
-def build_network(path: Path, tensors: Tensors) -> Any:
-    """The architecture that these tensors belong to."""
-    if "body.layer1.0.conv1.weight" in tensors:
-        return new_network("resnet50")
-    if "body.stage1.0.0.weight" in tensors:
-        return new_network("mobile0.25")
-    raise NotACheckpointError(path, "this is no RetinaFace of facexlib.", where_to_get())
-
-
-def new_network(name: str) -> Any:
-    """facexlib's RetinaFace, "resnet50" or "mobile0.25", untrained."""
-    from facexlib.detection.retinaface import RetinaFace as Network
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-        network = Network(network_name=name, device=torch.device("cpu"))
-    mean = network.__dict__.pop("mean_tensor")
-    network.register_buffer("mean_tensor", mean, persistent=False)  # which moves with the network
-    return network

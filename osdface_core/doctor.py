@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from .detect import DETECTORS
+from .detectors import DETECTORS
 from .weights.catalog import entry_named, entry_of
 from .weights.find import find, models_folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..align import align_faces
-from ..detect import load_detector
+from ..detectors import load_detector
 from ..embedders import load_embedder
 from ..errors import ImageError
 from ..faces import FaceCrops, Faces

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..detect import RetinaFace, load_detector
+from ..detect import RetinaFace
+from ..detectors import load_detector
 from ..faces import Faces
 from ..images import read_photo
 from ..select import select_by_limits

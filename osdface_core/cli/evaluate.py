@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ..detect import load_detector
+from ..detectors import load_detector
 from ..embedders import load_embedder
 from ..weights import load_model
 from .detect import best_device

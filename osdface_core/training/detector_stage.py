@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..detect import RetinaFace, load_detector, new_network
+from ..detect import RetinaFace
+from ..detectors import load_detector, new_network
 from ..model import ModelConfig
 from ..overlay import draw_numbers
 from ..whole_file import whole_file

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..detect import load_detector
+from ..detectors import load_detector
 from ..errors import OSDFaceError
 
 Distance = Callable[[Tensor, Tensor], Tensor]
