@@ -1,7 +1,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 OSDFACE_SHARED ?= ../shared
-DETECTOR ?= $(wildcard $(OSDFACE_SHARED)/data/weights/detection_mobilenet0.25_Final.pth)
+DETECTOR ?=
 PHOTO ?= photos/astronaut.png
 OUT ?= demo
 
@@ -9,11 +9,10 @@ export PYTHON TORCH TORCHVISION OSDFACE_SHARED
 
 .PHONY: demo test lint clean
 
-# Restore a real photo. With a detector's weights (DETECTOR=file) its faces are found; without, they are read from the
-# JSON beside the photo, which `osdface detect` wrote.
+# Restore a real photo: PHOTO=mine.jpg for another one, DETECTOR=file for another detector than the best that is there.
 demo: $(VENV)/ready
 	$(VENV)/bin/osdface restore $(PHOTO) -o $(OUT) --color wavelet --report --force \
-		$(if $(DETECTOR),--detector $(DETECTOR),--faces $(basename $(PHOTO)).json)
+		$(if $(DETECTOR),--detector $(DETECTOR))
 
 test: $(VENV)/ready-dev
 	$(VENV)/bin/python -m pytest

@@ -8,6 +8,7 @@ from typing import Any
 import folder_paths
 
 from ..osdface_core.detectors import DETECTORS
+from ..osdface_core.detectors import STARTER as STARTER_DETECTOR
 from ..osdface_core.embedders import ARCFACE, MOBILEFACENET
 from ..osdface_core.parsing import BISENET, PARSENET
 from ..osdface_core.weights.authors import LORA_FILE, VRE_FILE
@@ -61,9 +62,9 @@ def base_options() -> list[str]:
 
 
 def detector_options() -> list[str]:
-    """facexlib's RetinaFace files, the missing ones too: choosing one says where to get it."""
+    """facexlib's RetinaFace files, the starter, and the files that are missing: choosing one says where to get it."""
     there = known_files(DETECTORS_KEY, DETECTORS.values())
-    return there + [file for file in DETECTORS.values() if file not in there]
+    return [*there, STARTER, *(file for file in DETECTORS.values() if file not in there)]
 
 
 def embedder_options() -> list[str]:
@@ -112,6 +113,8 @@ def base_path(option: str) -> Path | None:
 
 def file_path(key: str, option: str) -> Path | None:
     """The file behind an option, wherever it is on this machine, or None where it is missing."""
+    if option == STARTER:
+        return STARTER_DETECTOR
     path = folder_paths.get_full_path(key, option)
     if path is None and option in (ARCFACE, PARSENET, *DETECTORS.values()):
         return find_entry(entry_of(option))

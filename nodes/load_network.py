@@ -51,7 +51,8 @@ class NetworkLoader(io.ComfyNode):
         path = file_path(cls.key, file)
         if path is None:
             raise FileNotFoundError(cls.validate_inputs(file=file))
-        return io.NodeOutput(shared_network(path, cls.read))
+        network = shared_network(path, cls.read)
+        return io.NodeOutput(network, ui={"text": [network.notice]})
 
 
 class OSDFaceLoadDetector(NetworkLoader):
@@ -69,11 +70,12 @@ class OSDFaceLoadDetector(NetworkLoader):
                 io.Combo.Input(
                     "detector",
                     options=detector_options(),
-                    tooltip="Resnet50 misses fewer faces; mobilenet0.25 is smaller and faster. Files belong into "
-                    "models/facedetection.",
+                    tooltip="Resnet50 misses the fewest faces; mobilenet0.25 and the starter are smaller and faster. "
+                    "Files belong into models/facedetection.",
                 ),
             ],
             outputs=[sockets.Detector.Output(display_name="detector")],
+            has_intermediate_output=True,
         )
 
 

@@ -34,9 +34,13 @@ log = logging.getLogger(__name__)
 
 
 class Resident:
-    """Networks that ComfyUI moves between memories."""
+    """Networks that ComfyUI moves between memories.
+
+    notice: what a user has to be told about their weights.
+    """
 
     def __init__(self, networks: torch.nn.Module):
+        self.notice: str = getattr(networks, "notice", "")
         self.patcher = comfy.model_patcher.ModelPatcher(
             networks,
             load_device=comfy.model_management.get_torch_device(),

@@ -36,11 +36,14 @@ OVERLAP = 0.4
 
 
 class RetinaFace(nn.Module):
-    """facexlib's RetinaFace, fed with image batches, on any device."""
+    """facexlib's RetinaFace, fed with image batches, on any device.
 
-    def __init__(self, network: Any):
+    notice: what a user has to be told about its weights, empty for facexlib's own.
+    """
+
+    def __init__(self, network: Any, notice: str = ""):
         super().__init__()
-        self.network = network
+        self.network, self.notice = network, notice
 
     def detect(
         self,

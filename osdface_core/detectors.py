@@ -18,31 +18,41 @@ DETECTORS = {
 }
 """facexlib's names for its detectors, best first, and the files of their weights."""
 
+STARTER = Path(__file__).parent / "weights" / "starter" / "detector.safetensors"
+"""The detector that comes with the package."""
+
 
 def load_detector(weights: str | Path | None = None, *, device: str | torch.device = "cpu") -> RetinaFace:
     """A RetinaFace from a weights file, or by facexlib's name where its weights are on this machine.
 
-    weights: a file, "retinaface_resnet50", "retinaface_mobile0.25", or None for the better one that is there.
-    Raises a WeightsError where there is none, or the file is not one of these two networks.
+    weights: a file, "retinaface_resnet50", "retinaface_mobile0.25", "starter" for the one that comes with the package,
+        or None for the best one that is there.
+    Raises a WeightsError where there is none of that name, or the file is not one of these two networks.
     """
     path = find_weights(None if weights is None else str(weights))
-    tensors = {key.removeprefix("module."): tensor for key, tensor in read_tensors(path)[0].items()}
+    stored, metadata = read_tensors(path)
+    tensors = {key.removeprefix("module."): tensor for key, tensor in stored.items()}
     network = build_network(path, tensors)
     try:
         fill(network, tensors, path)
     except KeysError as error:
         raise NotACheckpointError(path, f"this is no RetinaFace of facexlib ({error}).", where_to_get()) from error
-    return RetinaFace(network.eval().float().to(device))
+    return RetinaFace(network.eval().float().to(device), metadata.get("notice", ""))
 
 
 def find_weights(weights: str | None) -> Path:
-    if weights is not None and weights not in DETECTORS:
+    if weights is None:
+        there = (find(entry_of(file)) for file in DETECTORS.values())
+        return next(filter(None, there), STARTER)
+    if weights == "starter":
+        return STARTER
+    if weights not in DETECTORS:
         return Path(weights)
-    for name in [weights] if weights else DETECTORS:
-        if path := find(entry_of(DETECTORS[name])):
-            return path
-    wanted = DETECTORS[weights or "retinaface_resnet50"]
-    raise WeightsNotFoundError(wanted, "there is no face detector on this machine.", where_to_get())
+    entry = entry_of(DETECTORS[weights])
+    path = find(entry)
+    if path is None:
+        raise WeightsNotFoundError(DETECTORS[weights], "it is not on this machine.", entry.how_to_get)
+    return path
 
 
 def where_to_get() -> str:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from .detectors import DETECTORS
+from .detectors import DETECTORS, STARTER, find_weights
 from .weights.catalog import entry_named, entry_of
 from .weights.find import find, models_folder
 
@@ -92,7 +92,6 @@ def weights() -> Iterator[Finding]:
         if found is None and name == "sd21-base":
             found = find(entry_named("sd21-base-single"))
         yield Finding(name, str(found or "not on this machine."), "" if found else entry.how_to_get)
-    detectors = [find(entry_of(file)) for file in DETECTORS.values()]
-    found = next(filter(None, detectors), None)
-    todo = "" if found else entry_of(next(iter(DETECTORS.values()))).how_to_get
-    yield Finding("detector", str(found or "not on this machine."), todo)
+    found = find_weights(None)
+    todo = entry_of(next(iter(DETECTORS.values()))).how_to_get if found == STARTER else ""
+    yield Finding("detector", "the starter, which comes with the package" if found == STARTER else str(found), todo)

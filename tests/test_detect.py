@@ -99,6 +99,28 @@ def test_the_photos_carried_here_come_with_the_faces_the_detector_finds(detector
     assert np.abs(as_rows(found) - as_rows(beside)).max() < 1e-3
 
 
+def test_the_starter_is_what_finds_faces_where_there_is_no_other(astronaut, monkeypatch):
+    monkeypatch.setattr("osdface_core.detectors.find", lambda _entry: None)
+    detector = load_detector()
+    assert "osdface weights download retinaface-resnet50" in detector.notice
+    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text()))
+    assert np.abs(as_rows(detector.detect(astronaut.pixels)) - as_rows(beside)).max() < 1
+    with pytest.raises(WeightsNotFoundError, match="osdface weights download retinaface-resnet50"):
+        load_detector("retinaface_resnet50")
+
+
+@pytest.mark.parametrize(
+    "photo", ["group_solvay1927.jpg", "portrait_wh.jpg", "profile_steele_175.jpg", "ai_m47_64.jpg"]
+)
+def test_the_starter_sees_what_its_teacher_sees(shared, detector, photo):
+    image = read_photo(shared / "images" / photo).pixels
+    ours, theirs = (which.detect(image) for which in (load_detector("starter"), detector))
+    assert not detector.notice
+    assert len(ours) == len(theirs)
+    for face, other in zip(ours, theirs, strict=True):
+        assert np.abs(np.array(face.landmarks) - np.array(other.landmarks)).max() < 0.1 * other.size
+
+
 def test_a_batch_gives_what_each_image_gives(shared, detector, astronaut):
     image = astronaut.pixels
     batch = torch.cat([image, torch.zeros_like(image), image.flip(3)])

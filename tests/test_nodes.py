@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SHARED
+from conftest import ROOT
 from facexlib.parsing.bisenet import BiSeNet
 from host.client import NodeError
 from host.graphs import FACE, all_in_one, loaders, node, step_by_step
@@ -15,14 +15,11 @@ from test_face_mesh import mesh
 
 ASTRONAUT = np.array(Image.open(ROOT / "photos" / "astronaut.png"))
 
-real_detection = pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data: set OSDFACE_SHARED to its folder")
-
 
 def report(outputs):
     return json.loads(outputs["report"]["text"][0])
 
 
-@real_detection
 def test_one_node_restores_the_faces_of_a_photo(host):
     outputs = host.run(all_in_one())
     after = host.picture(outputs["save"])
@@ -32,7 +29,6 @@ def test_one_node_restores_the_faces_of_a_photo(host):
     assert report(outputs)["summary"] == "frame 0: 1 of 1 face(s) restored"
 
 
-@real_detection
 def test_every_stage_in_a_node_of_its_own_gives_the_same(host):
     one, steps = host.run(all_in_one()), host.run(step_by_step())
     assert (host.picture(one["save"]) == host.picture(steps["save"])).all()
@@ -70,7 +66,6 @@ def test_strength_0_changes_nothing(host):
     assert report(outputs)["faces"][0]["reason"] == "strength is 0"
 
 
-@real_detection
 def test_the_faces_chosen_in_a_group_are_the_ones_restored(host):
     outputs = host.run(step_by_step("group_solvay1927.jpg", select={"rule": "these numbers", "numbers": "3, 27"}))
     assert [face["index"] for face in report(outputs)["faces"] if face["restored"]] == [3, 27]
@@ -105,7 +100,6 @@ def test_colours_of_the_photo_are_matched_on_the_way_to_the_paste(host, method):
     assert (host.picture(outputs["save"]) != ASTRONAUT).any()
 
 
-@real_detection
 def test_one_node_matches_colours_and_skips_sharp_faces_too(host):
     steps = step_by_step(paste={"crops": ["match", 0], "shape": "ellipse"})
     colours = {"restored": ["set", 0], "source": ["crop", 0], "method": "wavelet", "strength": 1.0}
@@ -151,7 +145,6 @@ def test_one_node_measures_identity_too(host, load_embedder):
     assert report(outputs)["faces"][0]["identity"] < 1
 
 
-@real_detection
 def test_only_the_person_of_a_reference_is_restored(host, load_embedder):
     prompt = step_by_step(
         restore={"crops": ["person", 0]}, prompt={"crops": ["person", 0]}, set={"crops": ["person", 0]}
@@ -184,7 +177,6 @@ def test_faces_that_are_sharp_already_are_skipped(host):
     assert report(host.run(prompt))["faces"][0]["restored"]
 
 
-@real_detection
 def test_faces_of_a_group_can_be_chosen_by_size(host):
     outputs = host.run(step_by_step("group_solvay1927.jpg", select={"rule": "largest", "min_size": 49, "max_size": 53}))
     faces = report(outputs)["faces"]
@@ -193,7 +185,6 @@ def test_faces_of_a_group_can_be_chosen_by_size(host):
     assert 0 < sum(within) < 29
 
 
-@real_detection
 def test_detection_has_limits_and_finds_faces_upside_down(host):
     outputs = host.run(step_by_step("group_solvay1927.jpg", detect={"max_count": 2}))
     assert "2 of 29 face(s) restored" in report(outputs)["summary"]
@@ -320,7 +311,6 @@ def test_what_the_parser_takes_for_background_is_not_pasted(host, load_parser):
     assert report(outputs)["faces"][0]["reason"] == "outside the mask"
 
 
-@real_detection
 def test_one_node_asks_the_parser_too(host, load_parser):
     outputs = host.run(all_in_one(parser=["parser", 0], hair=False) | {"parser": load_parser})
     assert (host.picture(outputs["save"]) == ASTRONAUT).all()

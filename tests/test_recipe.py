@@ -51,12 +51,6 @@ def test_the_ablation_takes_one_thing_away_at_a_time() -> None:
     }
 
 
-def test_the_detectors_recipe_ends_with_the_whole_network() -> None:
-    stages = read_recipe(built_in("detector"), NAMES).stages
-    assert [stage.options.get("blocks", False) for stage in stages.values()] == [True, False]
-    assert stages["detector"].options["start"] == "run/blocks/detector.safetensors"
-
-
 def test_a_stage_changes_what_all_have_in_common(tmp_path: Path) -> None:
     path = changed(tmp_path, "kind: autoencoder", "kind: autoencoder\n    data: {window: 32, degradation: {passes: 0}}")
     stages = read_recipe(path, NAMES).stages

@@ -202,7 +202,8 @@ def test_options_name_what_is_there(inside, folders, empty_files):
         "authors' files in osdface/authors",
     ]
     assert folders.base_options() == ["none", "sd21-base (wherever it is)", "checkpoints/v2-1_512.safetensors"]
-    assert folders.detector_options() == ["detection_mobilenet0.25_Final.pth", "detection_Resnet50_Final.pth"]
+    detectors = ["detection_mobilenet0.25_Final.pth", "starter (built in)", "detection_Resnet50_Final.pth"]
+    assert folders.detector_options() == detectors
     loader = inside.ours["OSDFaceLoadModel"]
     assert "choose it as base" in loader.validate_inputs("authors' files in osdface/authors", "none")
     assert loader.validate_inputs("authors' files in osdface/authors", "checkpoints/v2-1_512.safetensors") is True

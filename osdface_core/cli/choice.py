@@ -7,7 +7,6 @@ from pathlib import Path
 from torch import Tensor
 
 from ..align import align_faces
-from ..detectors import load_detector
 from ..embedders import load_embedder
 from ..errors import ImageError
 from ..faces import FaceCrops, Faces
@@ -15,7 +14,7 @@ from ..identity import likeness
 from ..images import read_photo
 from ..select import RULES, select_blurred, select_by_rule, select_faces, select_person
 from ..sharpness import SHARP, sharpness
-from .detect import add_detection, count, detect_faces
+from .detect import add_detection, count, detect_faces, open_detector
 
 
 def add_choice(command: argparse.ArgumentParser) -> None:
@@ -59,7 +58,7 @@ class Choice:
         self.options = options
         self.detector = self.embedder = self.person = None
         if options.faces is None or options.person is not None:
-            self.detector = load_detector(options.detector, device=options.device)
+            self.detector = open_detector(options)
         if options.embedder is not None:
             self.embedder = load_embedder(options.embedder, device=options.device)
         if options.person is not None and self.detector is not None:

@@ -29,13 +29,23 @@ def add_to(commands: Any) -> None:
 
 
 def add_detection(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--detector", help="RetinaFace weights, or facexlib's name for them (default: facexlib's own)")
+    command.add_argument(
+        "--detector", help="RetinaFace weights, facexlib's name for them, or starter (default: the best that is there)"
+    )
     command.add_argument("--threshold", type=float, default=0.8, help="lowest score of a face; lower finds more")
     command.add_argument("--any-rotation", action="store_true", help="find faces upside down and on their side, too")
     command.add_argument("--min-size", type=float, default=0, metavar="PX", help="leave smaller faces alone")
     command.add_argument("--max-size", type=float, default=inf, metavar="PX", help="leave larger faces alone")
     command.add_argument("--max-count", type=count, metavar="N", help="only the N largest faces of a photo")
     command.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
+
+
+def open_detector(options: argparse.Namespace) -> RetinaFace:
+    """The detector that the options name. Raises a WeightsError."""
+    detector = load_detector(options.detector, device=options.device)
+    if detector.notice:
+        log.warning("warning: %s", detector.notice)
+    return detector
 
 
 def detect_faces(pixels: Tensor, detector: RetinaFace, options: argparse.Namespace) -> Faces:
@@ -62,7 +72,7 @@ def best_device() -> str:
 def run(options: argparse.Namespace) -> int:
     refuse_to_overwrite([options.json], options.force)
     photo = read_photo(options.input)
-    detector = load_detector(options.detector, device=options.device)
+    detector = open_detector(options)
     faces = detect_faces(photo.pixels, detector, options)
     write_json(options.json, faces.to_json())
     log.info("%s: %d face(s) -> %s", options.input, len(faces), options.json)

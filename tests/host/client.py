@@ -16,13 +16,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent.parent
 PACK = "osdface-comfyui"
 ODD_NODES = Path(__file__).with_name("odd_nodes.py")
 DETECTOR = "detection_mobilenet0.25_Final.pth"
+STARTER = ROOT / "osdface_core" / "weights" / "starter" / "detector.safetensors"
 
 
 class Server:
@@ -126,7 +126,7 @@ def start_comfyui(base: Path, checkout: Path) -> Server:
 
 
 def furnish(base: Path, shared: Path | None) -> None:
-    """Put photos and a detector into a host's folders: the real one where the shared data is, else a blind one."""
+    """Put photos and a detector into a host's folders: the real one where the shared data is, else the starter's."""
     inputs, detectors = base / "input", base / "models" / "facedetection"
     for folder in (inputs, detectors):
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def furnish(base: Path, shared: Path | None) -> None:
         shutil.copy(shared / "weights" / DETECTOR, detectors)
         shutil.copy(shared / "images" / "group_solvay1927.jpg", inputs)
     else:
-        torch.save(blind_detector(), detectors / DETECTOR)
+        shutil.copy(STARTER, detectors / DETECTOR)
 
 
 def film(photo: Path, video: Path) -> None:
@@ -149,14 +149,3 @@ def film(photo: Path, video: Path) -> None:
         seen = picture[:, 40 + 2 * frame : 424 + 2 * frame]
         writer.write((seen + noise.normal(0, 6, seen.shape)).clip(0, 255).astype(np.uint8))
     writer.release()
-
-
-def blind_detector() -> dict[str, torch.Tensor]:
-    """Weights of a RetinaFace that never sees a face."""
-    from facexlib.detection.retinaface import RetinaFace
-
-    network = RetinaFace(network_name="mobile0.25", device=torch.device("cpu"))
-    for head in network.ClassHead:
-        torch.nn.init.zeros_(head.conv1x1.weight)
-        head.conv1x1.bias.data = torch.tensor([9.0, -9.0] * head.num_anchors)
-    return network.state_dict()

@@ -17,7 +17,7 @@ from parity import recipe
 
 from .client import ROOT, Server, furnish, start_comfyui, start_standin
 from .frontend import open_frontend
-from .graphs import FACE, all_in_one, loaders, native_route, node, restore_faces, step_by_step, video
+from .graphs import FACE, STARTER, all_in_one, loaders, native_route, node, restore_faces, step_by_step, video
 from .native_files import write_native_files
 
 LOADERS = ["image", "model", "detector"]
@@ -97,6 +97,7 @@ def make(names: list[str], start: Callable[[Path], Server]) -> None:
         server = start(base)
         for name in names:
             prompt, columns = WORKFLOWS[name]
+            prompt["detector"]["inputs"]["detector"] = STARTER  # so that it runs as it is on any machine
             with open_frontend(server, 1280, 720) as frontend:
                 workflow = frontend.build(prompt, columns)
                 target = ROOT / "workflows" / f"{name}.json"
