@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 Result = TypeVar("Result")
 
@@ -31,3 +32,10 @@ def in_batches(count: int, size: int, work: Callable[[slice], Result], on_batch:
         if on_batch is not None:
             on_batch(end, count)
     return results
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on `device`. From memory that is pinned the copy waits its turn on a GPU, and the host goes on."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .batches import upload
 from .one_step import TIMESTEP, OneStep
 from .serialization import Json
 from .vre import VRE, VREConfig
@@ -96,7 +97,7 @@ class OSDFaceModel(nn.Module):
         return self.unet.dtype if part == "unet" else self.vae.dtype
 
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
-        posterior = self.vae.encode(images.to(self.vae.device, self.dtype_of("encode"), non_blocking=True)).latent_dist
+        posterior = self.vae.encode(upload(images, self.vae.device).to(self.dtype_of("encode"))).latent_dist
         if seed is None:
             latents = posterior.mode()
         else:

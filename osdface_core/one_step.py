@@ -31,15 +31,25 @@ class OneStep:
     timestep: int = TIMESTEP
     latent_strength: float = 1.0
     """0..1: how far to go from the degraded latent to the restored one, before decoding."""
-    mend: Callable[[], bool] = field(default=lambda: False)
-    """Asked once a pass is done: whether a part of it had overflowed and was mended, so that the pass is void."""
+    verdict: Callable[[], Callable[[], bool]] = field(default=lambda: lambda: False)
+    """Called when a pass has begun. What it returns is asked once the pass is done: whether a part of it had overflowed
+    and was mended, so that the pass is void."""
 
     def __call__(self, images: Tensor, embeds: Tensor, seed: int | None = None) -> Tensor:
         """images [N,3,H,W], 0..1, and their prompts -> restored images, 0..1, sides cut down to multiples of 8."""
-        restored = self.forward(images, embeds, seed)
-        while self.mend():
-            restored = self.forward(images, embeds, seed)
-        return restored
+        return self.begin(images, embeds, seed)()
+
+    def begin(self, images: Tensor, embeds: Tensor, seed: int | None = None) -> Callable[[], Tensor]:
+        """Set a pass going. What is returned waits for its end, and gives the result; a void pass is made again."""
+        restored, is_void = self.forward(images, embeds, seed), self.verdict()
+
+        def finish() -> Tensor:
+            nonlocal restored, is_void
+            while is_void():
+                restored, is_void = self.forward(images, embeds, seed), self.verdict()
+            return restored
+
+        return finish
 
     def forward(self, images: Tensor, embeds: Tensor, seed: int | None = None) -> Tensor:
         """One pass, in which the host never waits for the device.
@@ -85,11 +95,21 @@ def restore_crops(
     if crops.size % 8 or crops.size < 64:
         raise ImageError(f"Crops of {crops.size} pixels a side cannot be restored: it takes 64 or more, in steps of 8.")
     images = torch.empty_like(crops.images)
+    begun: list[tuple[slice, Callable[[], Tensor]]] = []
 
     def work(part: slice) -> None:
-        images[part] = one_step(crops.images[part], prompts.embeds[part], seed).to(images)
+        """Begin a pass before the last one's end is waited for: a GPU has always something to do."""
+        finish = one_step.begin(crops.images[part], prompts.embeds[part], seed)
+        fetch()
+        begun.append((part, finish))
+
+    def fetch() -> None:
+        for part, finish in begun:
+            images[part] = finish().to(images)
+        begun.clear()
 
     in_batches(len(crops), batch_size, work, on_batch)
+    fetch()
     if images.isnan().any():
         raise ImageError(
             "The networks gave NaN instead of faces. Choose another precision: bf16 or fp32 instead of fp16. If that "

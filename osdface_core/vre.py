@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .batches import OnBatch, in_batches
+from .batches import OnBatch, in_batches, upload
 from .faces import FaceCrops
 from .serialization import Json, tensor_from_json, tensor_to_json
 
@@ -181,7 +181,9 @@ class VRE(nn.Module):
 def encode_prompts(vre: VRE, crops: FaceCrops, *, batch_size: int = 4, on_batch: OnBatch | None = None) -> Prompts:
     """What the VRE sees in every crop, in ceil(N / batch_size) passes, on the VRE's device."""
     dictionary = vre.quantizer.embedding
-    parts = in_batches(len(crops), batch_size, lambda part: vre(crops.images[part].to(dictionary.device)), on_batch)
+    parts = in_batches(
+        len(crops), batch_size, lambda part: vre(upload(crops.images[part], dictionary.device)), on_batch
+    )
     if not parts:
         parts = [vre.prompt(dictionary[:0, None])]
     names = ("embeds", "token_ids", "positions")

@@ -12,9 +12,10 @@ from conftest import left_behind, same_weights
 from diffusers import AutoencoderKL
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
+from test_one_step import crops_of
 from torch import nn
 
-from osdface_core import OSDFaceModel
+from osdface_core import OSDFaceModel, encode_prompts, restore_crops
 from osdface_core.fast import Precision, is_quick, networks, prepare
 from osdface_core.fast.blocks import rewrite
 from osdface_core.fast.prepare import compile_or_not
@@ -161,6 +162,21 @@ def test_a_part_that_overflows_goes_to_float32_and_says_so_once(tiny, images, ca
     assert getattr(model.precision, part) == FULL
     assert torch.equal(first, second)
     assert (first - expected).abs().max() < 1e-2
+
+
+def test_passes_that_had_begun_before_a_part_was_mended_are_made_again(starter, caplog, monkeypatch):
+    """A pass is begun before the last one is looked at: here the first two overflow, and one warning is enough."""
+    crops = crops_of(3)
+    plain = copy.deepcopy(starter)
+    plain.unet.conv_in.weight.data *= 60000 / plain.unet.conv_in.weight.abs().max()
+    prompts = encode_prompts(plain.vre, crops)
+    expected = restore_crops(plain.one_step, crops, prompts, batch_size=1).images
+    monkeypatch.setattr("osdface_core.fast.precision.is_quick", lambda dtype, device: True)
+    model = prepare(plain, Precision.parse("unet=fp16"))
+    with caplog.at_level(logging.WARNING):
+        restored = restore_crops(model.one_step, crops, prompts, batch_size=1).images
+    assert len(caplog.records) == 1
+    assert (restored - expected).abs().max() < 1e-2
 
 
 @pytest.mark.parametrize("text", ["fp8", "unet=int8", "vre=fp16", "unet", "=fp16"])

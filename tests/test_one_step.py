@@ -134,6 +134,22 @@ def test_running_out_of_memory_halves_the_batch_and_keeps_what_is_done(starter):
     assert torch.allclose(restored, expected, atol=1e-3)
 
 
+def test_a_pass_is_begun_before_the_last_ones_result_is_fetched(starter):
+    """So that a GPU is never idle; and only one result is ever waiting."""
+    crops, course = crops_of(4), []
+
+    class Heard(OneStep):
+        def begin(self, *inputs):
+            course.append("begin")
+            finish = super().begin(*inputs)
+            return lambda: course.append("fetch") or finish()
+
+    prompts = encode_prompts(starter.vre, crops)
+    restored = restore_crops(Heard(**vars(starter.one_step)), crops, prompts, batch_size=1)
+    assert course == ["begin", "begin", "fetch", "begin", "fetch", "begin", "fetch", "fetch"]
+    assert torch.equal(restored.images, restore_crops(starter.one_step, crops, prompts, batch_size=1).images)
+
+
 def test_an_error_that_is_not_about_memory_is_the_one_that_is_raised(starter):
     crops = crops_of(2)
     prompts = encode_prompts(starter.vre, crops)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..batches import upload
 from ..model import OSDFaceModel
 from ..one_step import OneStep
 from ..vre import VRE
@@ -29,13 +30,13 @@ class FastModel(OSDFaceModel):
     tiny_decoder: TinyDecoder | None
     """What decodes approximately, in place of the VAE."""
     finite: dict[str, Tensor]
-    """Of the parts in half precision: whether all that the last pass made is finite. On the device, unread."""
+    """Of the parts in half precision: whether all that the pass in progress made is finite. On the device, unread."""
     turns: Turns | None = None
     """Which part is on the device, where they take turns."""
 
     @property
     def one_step(self) -> OneStep:
-        return replace(super().one_step, mend=self.mend)
+        return replace(super().one_step, verdict=self.verdict)
 
     def dtype_of(self, part: str) -> torch.dtype:
         dtype: torch.dtype = getattr(self.precision, part)
@@ -43,7 +44,7 @@ class FastModel(OSDFaceModel):
 
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
         self.bring("encode")
-        encode, images = super().encode, images.to(self.vae.device, non_blocking=True)
+        encode, images = super().encode, upload(images, self.vae.device)
         return self.watch("encode", singly(lambda image: encode(image, seed), channels_last(images)))
 
     def predict_noise(self, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
@@ -69,13 +70,18 @@ class FastModel(OSDFaceModel):
             self.finite[part] = made.isfinite().all()
         return made
 
-    def mend(self) -> bool:
+    def verdict(self) -> Callable[[], bool]:
+        finite, self.finite = self.finite, {}
+        return lambda: self.mend(finite)
+
+    def mend(self, finite: dict[str, Tensor]) -> bool:
         """Bring the first part that overflowed to float32. Returns whether there was one: then the pass is void."""
-        broken = [part for part in ("encode", "unet", "decode") if part in self.finite and not self.finite[part]]
-        self.finite.clear()
+        broken = [part for part in ("encode", "unet", "decode") if part in finite and not finite[part]]
         if not broken:
             return False
         part = broken[0]
+        if self.dtype_of(part) == torch.float32:  # mended after an earlier pass, when this one had begun
+            return True
         log.warning("OSDFace: %s overflows in %s: from now on in fp32.", part, NAMES[self.dtype_of(part)])
         self.precision = replace(self.precision, **{part: torch.float32})
         if self.turns is not None:
