@@ -19,6 +19,7 @@ from osdface_core import OSDFaceModel, encode_prompts, restore_crops
 from osdface_core.fast import Precision, is_quick, networks, prepare
 from osdface_core.fast.blocks import rewrite
 from osdface_core.fast.prepare import compile_or_not
+from osdface_core.fast.stripes import convolve_in_stripes
 
 HALF, FULL = torch.float16, torch.float32
 
@@ -104,6 +105,16 @@ def test_a_large_image_in_stripes_is_the_same(monkeypatch, dtype, near, rows):
     striped = decoder(latents.to(dtype))
     assert (striped - whole).abs().max() < near
     assert (striped - expected).abs().max() < max(near, 1e-4)
+
+
+@pytest.mark.parametrize("level", [0.1, 10.1, 1000.3])
+def test_a_flat_image_in_stripes_is_no_nan(level):
+    """Its variance is nothing but rounding, which may be negative."""
+    norm = nn.GroupNorm(4, 32, eps=1e-6)
+    made = convolve_in_stripes(
+        torch.full((1, 32, 90, 70), level), torch.randn(32, 32, 3, 3), None, norm=norm, over=False
+    )
+    assert made.isfinite().all()
 
 
 def test_an_odd_size_is_upsampled_to_what_is_asked():

@@ -49,5 +49,6 @@ def scale_and_shift(norm: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Tensor]:
         total.unflatten(1, (norm.num_groups, -1)).sum(2, keepdim=True) / pixels for total in (sums, squares)
     )
     weight, bias = (part.to(precise).view(norm.num_groups, -1) for part in (norm.weight, norm.bias))
-    scale = weight / (square - mean.square() + norm.eps).sqrt()
+    variance = (square - mean.square()).clamp(min=0)  # which rounding takes below, where a channel is flat
+    scale = weight / (variance + norm.eps).sqrt()
     return scale.flatten(1)[:, :, None, None], (bias - scale * mean).flatten(1)[:, :, None, None]
