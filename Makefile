@@ -11,8 +11,7 @@ export PYTHON TORCH TORCHVISION OSDFACE_SHARED
 
 # Restore a real photo: PHOTO=mine.jpg for another one, DETECTOR=file for another detector than the best that is there.
 demo: $(VENV)/ready
-	$(VENV)/bin/osdface restore $(PHOTO) -o $(OUT) --color wavelet --report --force \
-		$(if $(DETECTOR),--detector $(DETECTOR))
+	$(VENV)/bin/osdface restore $(PHOTO) -o $(OUT) --color wavelet --report --force $(DETECTOR:%=--detector %)
 
 test: $(VENV)/ready-dev
 	$(VENV)/bin/python -m pytest
