@@ -1,5 +1,5 @@
-"""GroupNorm by our kernels against float64, case by case. Run as a program under TRITON_INTERPRET=1 it prints what it
-finds on a CPU as JSON; on a GPU, tests/test_triton_norm.py calls it."""
+"""GroupNorm and sums by our kernels against float64, case by case. Run as a program under TRITON_INTERPRET=1 it prints
+what it finds on a CPU as JSON; on a GPU, tests/test_triton_norm.py calls it."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from osdface_core.kernels.triton_norm import broken, group_norm
+from osdface_core.kernels.triton_norm import add_, broken, group_norm
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -26,6 +26,8 @@ class Case:
     weights: torch.dtype | None = None
     """None: as the image."""
     channels_last: bool = True
+    shifted: bool = False
+    """Whether a bias comes before the norm."""
 
 
 CASES = {
@@ -46,8 +48,12 @@ CASES = {
     "no image": Case((0, 8, 4, 4), 2),
     "weights in fp32": Case((1, 24, 9, 9), 3, weights=torch.float32),
     "weights in fp64": Case((1, 24, 9, 9), 3, weights=torch.float64),
+    "shifted, small": Case((2, 60, 13, 7), 6, shifted=True),
+    "shifted, in parts": Case((2, 48, 43, 37), 1, shifted=True),
     "other memory layout": Case((2, 24, 9, 7), 3, channels_last=False),
 }
+
+SUMS = [(2, 96, 31, 33), (1, 320, 16, 16), (3, 3, 1, 1)]
 
 
 def error(case: Case, dtype: torch.dtype, device: str) -> float:
@@ -56,16 +62,29 @@ def error(case: Case, dtype: torch.dtype, device: str) -> float:
     x = (torch.randn(case.shape, generator=generator) * case.spread + case.offset).to(device, dtype)
     x = x.contiguous(memory_format=torch.channels_last if case.channels_last else torch.contiguous_format)
     weight, bias = (torch.randn(case.shape[1], generator=generator).to(device, case.weights or dtype) for _ in range(2))
-    exact = exactly(x.double(), weight.double(), bias.double(), case) if x.numel() else x.double()
+    shift = 5 * bias.flip(0) if case.shifted else None
+    moved = x.double() if shift is None else x.double() + shift.double()[:, None, None]
+    exact = exactly(moved, weight.double(), bias.double(), case) if x.numel() else moved
     out = {"new": None, "itself": x, "other": torch.empty(case.shape, dtype=dtype, device=device)}[case.out]
     before = x.clone()
-    made = group_norm(x, weight, bias, case.groups, 1e-6, silu=case.silu, out=out)
+    made = group_norm(x, weight, bias, case.groups, 1e-6, silu=case.silu, shift=shift, out=out)
     promised = made.dtype == dtype and made.shape == x.shape and (out is None or made is out)
     promised &= case.out == "other" or made.is_contiguous(memory_format=torch.channels_last)
     promised &= case.out == "itself" or torch.equal(x, before)
     if not promised:
         return float("inf")
     return float(((made.double() - exact).abs() / (1 + exact.abs())).max()) if made.numel() else 0.0
+
+
+def sum_error(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> float:
+    """The same of a sum of two images and a bias."""
+    generator = torch.Generator().manual_seed(0)
+    y, x = (torch.randn(shape, generator=generator).to(device, dtype) for _ in range(2))
+    y, x = (image.contiguous(memory_format=torch.channels_last) for image in (y, x))
+    bias = torch.randn(shape[1], generator=generator).to(device, dtype)
+    exact = y.double() + x.double() + bias.double()[:, None, None]
+    made = add_(y, x, bias)
+    return float(((made.double() - exact).abs() / (1 + exact.abs())).max()) if made is y else float("inf")
 
 
 def exactly(x: Tensor, weight: Tensor, bias: Tensor, case: Case) -> Tensor:
@@ -79,10 +98,13 @@ def exactly(x: Tensor, weight: Tensor, bias: Tensor, case: Case) -> Tensor:
 
 def errors(device: str) -> dict[str, dict[str, float]]:
     """By case and precision."""
-    return {
+    found = {
         name: {precision: error(case, dtype, device) for precision, dtype in DTYPES.items()}
         for name, case in CASES.items()
     }
+    for shape in SUMS:
+        found[f"sum of {shape}"] = {name: sum_error(shape, dtype, device) for name, dtype in DTYPES.items()}
+    return found
 
 
 if __name__ == "__main__":

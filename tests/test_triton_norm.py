@@ -14,13 +14,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT
-from norm_cases import CASES, DTYPES, errors
+from norm_cases import CASES, DTYPES, SUMS, errors
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from osdface_core.kernels import triton_norm
 
 NEEDS_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no Triton on this system")
-NVIDIA = (80, 86, 89, 90)
+NVIDIA = ((80, "fp16"), (80, "bf16"), (80, "fp32"), (86, "fp16"), (89, "fp16"), (90, "fp16"), (90, "bf16"))
 AMD = (("gfx942", 64), ("gfx1100", 32))
 SHAPES = [
     (8, 128, 512, 512),
@@ -47,10 +47,10 @@ def interpreted():
 
 
 @NEEDS_TRITON
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *(f"sum of {shape}" for shape in SUMS)])
 def test_kernels_agree_with_float64(interpreted, case):
     """Triton's interpreter cuts bf16 off, where a card rounds to nearest (the test of what is compiled looks)."""
-    far = 1000 * 2**-23 if CASES[case].offset == 1000 else 0  # so finely float32 holds a mean of 1000
+    far = 1000 * 2**-23 if "far from zero" in case else 0  # so finely float32 holds a mean of 1000
     for precision, rounded in ROUNDED.items():
         allowed = rounded * (2 if precision == "bf16" else 1) + far + 1e-6
         assert interpreted[case][precision] <= allowed, precision
@@ -60,7 +60,7 @@ def test_kernels_agree_with_float64(interpreted, case):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_kernels_agree_with_float64_on_a_gpu():
     for case, found in errors("cuda").items():
-        far = 1000 * 2**-23 if CASES[case].offset == 1000 else 0
+        far = 1000 * 2**-23 if "far from zero" in case else 0
         assert all(found[precision] <= ROUNDED[precision] + far + 1e-6 for precision in DTYPES), case
     assert not triton_norm.broken.is_set()
 
@@ -83,11 +83,19 @@ class Kernel:
         return lambda *args: self.seen.append((self.name, grid, args))
 
 
-def launches(shape, dtype, groups=32, silu=True):
+def launches(shape, dtype, shift=None):
     found = Launches()
     x, weight = torch.empty(shape, dtype=dtype, device="meta"), torch.empty(shape[1], dtype=dtype, device="meta")
-    triton_norm.launch(found, x, x, weight, weight, groups, 1e-6, silu)
+    triton_norm.launch_norm(found, x, x, weight, weight, shift, 32, 1e-6, True)
     return found.seen
+
+
+def kernels_of(shape, dtype):
+    """All that an image can be put through."""
+    found = Launches()
+    x, bias = torch.empty(shape, dtype=dtype, device="meta"), torch.empty(shape[1], dtype=dtype, device="meta")
+    triton_norm.launch_add(found, x, x, bias)
+    return found.seen + launches(shape, dtype, shift=bias)
 
 
 def compiled(name, args, target):
@@ -98,7 +106,7 @@ def compiled(name, args, target):
     kernel = getattr(triton_norm.kernels(), name)
     signature, constants, aligned = {}, {}, {}
     for parameter, value in zip(kernel.params, args, strict=True):
-        if parameter.is_constexpr:
+        if parameter.is_constexpr or value is None:
             signature[parameter.name], constants[(parameter.num,)] = "constexpr", value
         elif isinstance(value, torch.Tensor):
             signature[parameter.name], aligned[(parameter.num,)] = POINTERS[value.dtype], [["tt.divisibility", 16]]
@@ -110,14 +118,13 @@ def compiled(name, args, target):
 
 
 @NEEDS_TRITON
-@pytest.mark.parametrize("architecture", NVIDIA)
-@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
-def test_compiled_for_nvidia_nothing_spills_and_halves_are_rounded_to_nearest(architecture, dtype, tmp_path):
+@pytest.mark.parametrize(("architecture", "precision"), NVIDIA)
+def test_compiled_for_nvidia_nothing_spills_and_halves_are_rounded_to_nearest(architecture, precision, tmp_path):
     import triton
     from triton.backends.compiler import GPUTarget
 
     for shape in SHAPES:
-        for name, _, args in launches(shape, dtype):
+        for name, _, args in kernels_of(shape, DTYPES[precision]):
             made = compiled(name, args, GPUTarget("cuda", architecture, 32))
             cubin, text = tmp_path / "kernel.cubin", made.asm["ptx"]
             cubin.write_bytes(made.asm["cubin"])
@@ -128,7 +135,7 @@ def test_compiled_for_nvidia_nothing_spills_and_halves_are_rounded_to_nearest(ar
             assert figures["STACK"] == figures["LOCAL"] == 0, (name, shape, figures)
             assert ".local" not in text
             assert set(re.findall(r"cvt\.(\w+)\.(?:sat\w*\.)?b?f16(?:x2)?\.f32", text)) <= {"rn"}
-            if name in ("part_moments", "apply"):  # 16 bytes at a time
+            if name in ("part_moments", "apply", "add"):  # 16 bytes at a time
                 assert "ld.global.v4.b32" in text, (name, shape)
 
 
@@ -138,7 +145,7 @@ def test_compiled_for_amd_nothing_spills(architecture, warp):
     from triton.backends.compiler import GPUTarget
 
     for shape in SHAPES:
-        for name, _, args in launches(shape, torch.float16):
+        for name, _, args in kernels_of(shape, torch.float16):
             text = compiled(name, args, GPUTarget("hip", architecture, warp)).asm["amdgcn"]
             spilled = re.findall(r"(?:spill_count|private_segment_fixed_size): +(\d+)", text)
             assert spilled
@@ -184,6 +191,9 @@ def test_without_triton_pytorch_norms(image, monkeypatch, caplog):
     assert norm(image, out=image) is image
     assert torch.equal(image, expected)
     assert not caplog.records
+    shifted = image + BIAS[:, None, None]
+    torch.testing.assert_close(norm(image, shift=BIAS), by_pytorch(shifted))
+    torch.testing.assert_close(triton_norm.add_(image.clone(), image, BIAS), shifted + image)
 
 
 def test_importing_it_needs_no_triton():

@@ -1,4 +1,4 @@
-"""GroupNorm and SiLU in Triton. Importing this needs Triton: `triton_norm` does, where there is one.
+"""GroupNorm with SiLU, and sums, in Triton. Importing this needs Triton: `triton_norm` does, where there is one.
 
 An image is a table of pixels by channels, as channels-last memory has it. Sums are float32 and merged as means and
 squared deviations from them (Welford; Chan, Golub and LeVeque), so a large mean takes no digits from the variance.
@@ -52,22 +52,35 @@ def part_moments(x, work, pixels, channels, rows, ROWS: tl.constexpr, COLUMNS: t
     tl.store(work + channels + c, tl.sum(spread + count * away * away, 0), there)
 
 
+@triton.jit
+def shift_of(shift, c, there, COLUMNS: tl.constexpr):
+    """What each channel is to be moved by before the norm."""
+    moved = tl.zeros([COLUMNS], tl.float32)
+    if shift is not None:
+        moved += tl.load(shift + c, there, 0.0).to(tl.float32)
+    return moved
+
+
 @triton.jit(do_not_specialize=SIZES)
-def mean_and_scale(work, weight, pixels, channels, depth, rows, parts, eps, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def mean_and_scale(
+    work, weight, shift, pixels, channels, depth, rows, parts, eps, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):
     """For every channel of a group, out of the moments of all parts: the group's mean, and what deviations from it are
-    multiplied with. Put behind those moments."""
+    multiplied with. Put behind those moments. Where there is a shift, it is taken off the mean."""
     group, image = tl.program_id(0), tl.program_id(1)
     d = tl.arange(0, COLUMNS)
     there = d < depth
     c = group * depth + d
     work += image.to(tl.int64) * (parts + 1) * 2 * channels
     size = pixels.to(tl.float32) * depth
+    moved = shift_of(shift, c, there, COLUMNS)
     total = tl.zeros([ROWS, COLUMNS], tl.float32)
     for start in range(0, parts, ROWS):
         s = start + tl.arange(0, ROWS)
         mask = (s < parts)[:, None] & there[None, :]
         count = tl.minimum(pixels - s * rows, rows).to(tl.float32)
-        total += count[:, None] * tl.load(work + s[:, None] * 2 * channels + c[None, :], mask, 0.0)
+        own = tl.load(work + s[:, None] * 2 * channels + c[None, :], mask, 0.0) + moved[None, :]
+        total += tl.where(mask, count[:, None] * own, 0.0)
     mean = tl.div_rn(tl.sum(total), size)
     spread = tl.zeros([ROWS, COLUMNS], tl.float32)
     for start in range(0, parts, ROWS):
@@ -75,11 +88,11 @@ def mean_and_scale(work, weight, pixels, channels, depth, rows, parts, eps, ROWS
         mask = (s < parts)[:, None] & there[None, :]
         count = tl.minimum(pixels - s * rows, rows).to(tl.float32)
         at = work + s[:, None] * 2 * channels + c[None, :]
-        away = tl.where(mask, tl.load(at, mask, 0.0) - mean, 0.0)
+        away = tl.where(mask, tl.load(at, mask, 0.0) + moved[None, :] - mean, 0.0)
         spread += tl.load(at + channels, mask, 0.0) + count[:, None] * away * away
     scale = tl.load(weight + c, there, 0.0).to(tl.float32) / tl.sqrt(tl.sum(spread) / size + eps)
     work += parts * 2 * channels
-    tl.store(work + c, tl.zeros([COLUMNS], tl.float32) + mean, there)
+    tl.store(work + c, mean - moved, there)
     tl.store(work + channels + c, scale, there)
 
 
@@ -117,6 +130,7 @@ def small(
     y,
     weight,
     bias,
+    shift,
     pixels,
     channels,
     eps,
@@ -134,6 +148,8 @@ def small(
     x += first
     y += first
     count, mean, spread = moments(x, 0, pixels, channels, c, there, ROWS, COLUMNS)
+    moved = shift_of(shift, c, there, COLUMNS)
+    mean += moved[None, :]
     size = pixels.to(tl.float32) * DEPTH
     whole = tl.div_rn(tl.sum(mean * count), size)
     away = mean - whole
@@ -146,5 +162,20 @@ def small(
         mask = (start + r < pixels)[:, None] & there[None, :]
         tile = tl.cast(start, tl.int64) * channels
         v = tl.load(x + tile + offsets, mask, 0.0).to(tl.float32)
-        v = change(v, whole, scale[None, :], add[None, :], SILU)
+        v = change(v, (whole - moved)[None, :], scale[None, :], add[None, :], SILU)
         tl.store(y + tile + offsets, v.to(y.dtype.element_ty), mask)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def add(y, x, bias, pixels, channels, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """y + x + bias, written over y: a tile of pixels, whichever image they belong to."""
+    start = tl.program_id(0) * ROWS
+    r = tl.arange(0, ROWS)
+    c = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    there = c < channels
+    mask = (start + r < pixels)[:, None] & there[None, :]
+    tile = start.to(tl.int64) * channels
+    offsets = r[:, None] * channels + c[None, :]
+    v = tl.load(y + tile + offsets, mask, 0.0).to(tl.float32) + tl.load(x + tile + offsets, mask, 0.0).to(tl.float32)
+    v += tl.load(bias + c, there, 0.0).to(tl.float32)[None, :]
+    tl.store(y + tile + offsets, v.to(y.dtype.element_ty), mask)
