@@ -1,5 +1,5 @@
-"""Kernels: single operations of the networks, written for one kind of device where PyTorch's own are slow or inexact.
+"""Convolutions, norms and products in the way that suits a device: Winograd and oneDNN on CPUs, Triton on GPUs.
 
-Takes: tensors, numbers. Gives: tensors. Each one has PyTorch's own operation beside it, where a device lacks its tools.
-Not here: modules and weights, which operation to choose where (the networks decide that), anything to be configured.
+Takes: tensors and plain numbers. Gives: tensors, equal to PyTorch's own operators to rounding.
+Not here: modules, weights' names, anything that knows which network it serves.
 """
