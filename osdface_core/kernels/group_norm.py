@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import triton_norm
 from .onednn import on_cpu
 
 STRIP_FLOATS = 1 << 17
@@ -35,6 +36,8 @@ def group_norm(x: Tensor, norm: Norm, *, silu: bool = False, over: bool = False)
     """
     if on_cpu(x) and x.shape[2] * x.shape[3] > MANY_PIXELS:
         return in_strips(x, norm, silu, over)
+    if triton_norm.usable(x):
+        return triton_norm.group_norm(x, *norm, silu=silu, out=x if over else None)
     y = F.group_norm(x, norm.groups, norm.weight, norm.bias, norm.eps)
     return F.silu(y, inplace=True) if silu else y
 
