@@ -1,99 +1,66 @@
-"""What every part of OSDFace holds on a device while it works: the largest sum of living tensors, weights apart.
+"""What every part of OSDFace holds on a CUDA card while it works: the most bytes of tensors alive, weights apart.
 
     python benchmarks/memory.py
 
-Runs the operations that a GPU gets on tensors without data, so it needs neither a GPU nor weights and takes seconds.
-What a library takes besides while it computes, such as cuDNN's workspace, is not in it. The figures in
-osdface_core/memory.py come from here.
+Traces a whole pass on tensors without data (tests/cuda_trace.py), so it needs neither a card nor weights and takes two
+minutes. What a library takes besides while it computes, such as cuDNN's workspace, is not in it. HELD in
+osdface_core/memory.py is what it prints last.
 """
 
 import sys
-import weakref
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from osdface_core.fast import Precision, blocks, networks, prepare  # noqa: E402
+from cuda_trace import PARTS, card, trace_pass  # noqa: E402
 
+from osdface_core.inference import networks, prepare  # noqa: E402
+from osdface_core.kernels import convolution  # noqa: E402
 from osdface_core.model import ModelConfig, OSDFaceModel  # noqa: E402
+from osdface_core.precision import Precision  # noqa: E402
 
+CASES = (("fp32", 1), ("fp32", 4), ("fp16", 1), ("fp16", 8))
 LARGE = 2048
 """Sides of an image that is restored as it is, by the authors' way with one that is not square."""
 
 
-class Living(TorchDispatchMode):
-    """The bytes of all tensors made within that are alive, and the most that they were."""
-
-    def __init__(self, weights: Iterable[Tensor]) -> None:
-        super().__init__()
-        self.known = {weight.untyped_storage()._cdata for weight in weights}
-        self.now = self.peak = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        tree_map_only(Tensor, self.see, made)
-        return made
-
-    def see(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in self.known:
-            self.known.add(storage._cdata)
-            self.now += storage.nbytes()
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self.forget, storage._cdata, storage.nbytes())
-
-    def forget(self, key: int, size: int) -> None:
-        self.known.discard(key)
-        self.now -= size
+def held(precision: str, faces: int, size: int = 512) -> dict[str, float]:
+    """GB that each part holds for so many faces of `size` pixels at once, what the parts before it left included."""
+    peaks = trace_pass(precision, faces, size).peaks
+    return {part: peaks[part] / 1e9 for part in PARTS}
 
 
-def peaks(precision: str, faces: int, size: int = 512) -> dict[str, float]:
-    """GB that each part holds for so many faces of `size` pixels at once, in `precision`."""
-    with FakeTensorMode(), torch.no_grad():
-        model = prepare(OSDFaceModel(ModelConfig()), Precision.parse(precision))
-        images, latents = torch.empty(faces, 3, size, size), torch.empty(faces, 4, size // 8, size // 8)
-        embeds = model.vre(images).embeds
-        model.predict_noise(latents, 399, embeds)  # folds the timestep
-        works = {
-            "vre": lambda: model.vre(images),
-            "encode": lambda: model.encode(images, None),
-            "unet": lambda: model.predict_noise(latents, 399, embeds),
-            "decode": lambda: model.decode(latents),
-        }
-        found = {}
-        for part, work in works.items():
-            with Living(model.parameters()) as living:
-                work()
-            found[part] = living.peak / 1e9
+def weights(precision: str) -> dict[str, float]:
+    """GB of each part's weights."""
+    with card():
+        with torch.device("cuda"):
+            model = OSDFaceModel(ModelConfig())
+        prepare(model, Precision.parse(precision, "cuda"), device="cuda")
         parts = {"vre": [model.vre], **networks(model)}
-        weights = {p: sum(w.nbytes for n in parts[p] for w in n.parameters()) / 1e9 for p in works}
-        found["weights, whole"], found["weights, largest part"] = sum(weights.values()), max(weights.values())
-    return found
+        return {part: sum(w.nbytes for n in parts[part] for w in n.parameters()) / 1e9 for part in PARTS}
+
+
+def face(table: dict[str, dict[str, float]]) -> dict[str, float]:
+    """GB of a face computed in float32, by what the largest batches hold: half precision counts twice there."""
+    single, half = table["fp32, 4 at once"], table["fp16, 8 at once"]
+    return {part: max(single[part] / 4, half[part] / 8 * (1 if part == "vre" else 2)) for part in PARTS}
 
 
 def main() -> None:
-    blocks.on_cpu = lambda _: False
-    # a prepared CPU model takes faces singly, a GPU does not
-    sys.modules["osdface_core.fast.prepare"].singly = lambda work, faces: work(faces)
-    torch.cpu.get_capabilities = lambda: {"avx512_bf16": True, "amx_fp16": True}
-    table = {(p, n): peaks(p, n) for p in ("fp32", "fp16") for n in (1, 4)}
-    rows = [f"| GB | {' | '.join(f'{p}, {n} at once' for p, n in table)} |", "|---" * (len(table) + 1) + "|"]
-    for part in next(iter(table.values())):
-        rows.append(f"| {part} | {' | '.join(f'{found[part]:.2f}' for found in table.values())} |")
-    striped = peaks("fp16", 1, LARGE)
-    blocks.LARGE = LARGE**2  # one image as a whole, beside the same in stripes
-    whole = peaks("fp16", 1, LARGE)
+    table = {f"{precision}, {faces} at once": held(precision, faces) for precision, faces in CASES}
+    stored = {f"weights, {precision}": weights(precision) for precision in ("fp32", "fp16")}
+    columns = {**table, **stored}
+    rows = [f"| GB | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    rows += [f"| {part} | {' | '.join(f'{found[part]:.3f}' for found in columns.values())} |" for part in PARTS]
+    striped = held("fp16", 1, LARGE)
+    convolution.LARGE = LARGE**2  # one image as a whole, beside the same in stripes
+    whole = held("fp16", 1, LARGE)
     rows += ["", f"| fp16, one image of {LARGE}x{LARGE} | whole | in stripes |", "|---|---|---|"]
     rows += [f"| {part} | {whole[part]:.2f} | {striped[part]:.2f} |" for part in ("encode", "decode")]
+    rows += ["", f"HELD = {{{', '.join(f'"{part}": {size:.2f}e9' for part, size in face(table).items())}}}"]
     sys.stdout.write("\n".join(rows) + "\n")
 
 
