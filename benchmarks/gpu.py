@@ -230,7 +230,7 @@ def nchw(model: OSDFaceModel) -> Iterator[None]:
 
 
 def rivals(card: Any, authors: Path | None = None, work: Path | None = None) -> Figures:
-    """Seconds of their program as shipped, by the wall clock, and of its networks in fp32 and, at their best, in fp16."""
+    """Seconds of their program as shipped, by the wall clock; of its networks in fp32 and, at their best, in fp16."""
     from gpu_rivals import RandomWeights, at_their_best
 
     def shipped() -> Figures:
