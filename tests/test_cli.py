@@ -15,7 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from osdface_core import Faces
 from osdface_core.cli import main
+from osdface_core.errors import WeightsError
 from osdface_core.parsing import PARTS, FaceParser
+from osdface_core.pipeline import restore_image
 
 PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
 
@@ -226,6 +228,59 @@ def test_a_photo_that_cannot_be_written_does_not_stop_the_others(tmp_path, messa
     assert (tmp_path / "out" / "b.png").is_file()
     assert "Name the output" in messages.text
     assert "2 of 3 photo(s) failed" in messages.text
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "not enough memory"),
+        (MemoryError(), "not enough memory"),
+        (KeyError("a bug"), "has a fault (KeyError: 'a bug'; test_cli.py, line"),
+        (RecursionError(), "has a fault"),
+        (OSError(28, "No space left on device"), "No space left"),
+        (WeightsError("weights.pth", "are gone.", "Get them."), "weights.pth: are gone"),
+    ],
+)
+def test_whatever_happens_to_one_photo_the_others_are_restored(tmp_path, monkeypatch, messages, error, message):
+    def fails_once(pixels, *arguments, **options):
+        if pixels.shape[-1] == 100:
+            raise error
+        return restore_image(pixels, *arguments, **options)
+
+    monkeypatch.setattr("osdface_core.cli.restore.restore_image", fails_once)
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for name in ("bad", "good"):
+        shutil.copy(FACES, faces / f"{name}.json")
+    Image.new("RGB", (100, 100)).save(tmp_path / "bad.png")
+    shutil.copy(PHOTO, tmp_path / "good.png")
+    inputs = [tmp_path / "bad.png", tmp_path / "good.png"]
+    assert run("restore", *inputs, "-o", tmp_path / "out", "--faces", faces) == 1
+    assert (tmp_path / "out" / "good.png").is_file()
+    (line,) = [record.getMessage() for record in messages.records if "error: " in record.getMessage()]
+    assert line.startswith(f"error: {tmp_path / 'bad.png'}: ")
+    assert message in line
+    assert "1 of 2 photo(s) failed, the rest is done" in messages.text
+
+
+def test_what_happens_to_a_photo_in_detection_is_said_of_it(tmp_path, monkeypatch, messages, detector_file):
+    def fail(*_arguments, **_options):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("osdface_core.cli.detect.detect_faces", fail)
+    assert run("detect", PHOTO, "--json", tmp_path / "faces.json", "--detector", detector_file) == 1
+    assert f"error: {PHOTO}: " in messages.text
+    assert "ZeroDivisionError: a bug" in messages.text
+    assert not (tmp_path / "faces.json").exists()
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, messages):
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    assert run("restore", tmp_path, "-o", tmp_path / "out") == 1
+    assert f"error: {tmp_path}: [Errno 13] Permission denied" in messages.text
 
 
 def test_faces_that_are_not_there_and_an_empty_folder_are_named(tmp_path, messages):

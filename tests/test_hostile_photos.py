@@ -146,8 +146,10 @@ def test_exif_data_that_a_format_cannot_hold_are_left_out(tmp_path, caplog):
 
 @pytest.mark.parametrize(
     "error",
-    [OverflowError, struct.error, KeyError, TypeError, ZeroDivisionError, MemoryError, SyntaxError, EOFError]
-    + [zlib.error, AttributeError, RecursionError, Image.DecompressionBombWarning, Exception],
+    [
+        *(OverflowError, struct.error, KeyError, TypeError, ZeroDivisionError, MemoryError, SyntaxError, EOFError),
+        *(zlib.error, AttributeError, RecursionError, Image.DecompressionBombWarning, Exception),
+    ],
 )
 def test_whatever_a_decoder_raises_is_an_image_error_that_names_the_file(tmp_path, monkeypatch, error):
     """Pillow's decoders raise all of these, each for some file."""

@@ -1,10 +1,14 @@
-"""What commands write: never over a file that is there, unless asked to."""
+"""What commands write: never over a file that is there, unless asked to; and what they say of a file that failed."""
 
 import json
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ImageError
+import torch
+
+from ..errors import ImageError, OSDFaceError
 from ..serialization import Json
 from ..whole_file import whole_file
 
@@ -19,3 +23,21 @@ def write_json(path: Path, content: Json) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Whatever goes wrong within with the file at `path` is raised as an OSDFaceError that names it."""
+    try:
+        yield
+    except (OSDFaceError, OSError) as error:
+        if isinstance(error, OSDFaceError) and str(path) in str(error):
+            raise
+        raise ImageError(f"{path}: {error}") from error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise ImageError(f"{path}: there is not enough memory for it. Make it smaller first.") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ImageError(
+            f"{path}: it cannot be done, by a fault of this program ({reason}). Please report it."
+        ) from error
