@@ -37,7 +37,6 @@ def named(path: Path) -> Iterator[None]:
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise ImageError(f"{path}: there is not enough memory for it. Make it smaller first.") from error
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ImageError(
-            f"{path}: it cannot be done, by a fault of this program ({reason}). Please report it."
-        ) from error
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        fault = f"{type(error).__name__}: {error}; {Path(place.filename).name}, line {place.lineno}"
+        raise ImageError(f"{path}: this program has a fault ({fault}). Please report it.") from error

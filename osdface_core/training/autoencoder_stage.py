@@ -1,6 +1,7 @@
 """The VAE of a model that does not stand on Stable Diffusion's: its own, trained first."""
 
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from ..model import ModelConfig
 from ..weights.files import fill
 from .assemble import own, read_vae
+from .limits import within
 from .losses import Losses
 from .reconstruction import Reconstruction, ReconstructionConfig
 from .stage import Batch, Stage
@@ -23,6 +25,10 @@ class AutoencoderConfig:
     weight, its appendix G)."""
     start: str | None = None
     """Folder of a finished autoencoder stage, to go on from."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        within(self, kl_weight=(0, inf))
 
 
 class AutoencoderStage(Stage):

@@ -16,7 +16,7 @@ from ..images import write_photo
 from .checkpoint import Checkpoints, last_checkpoint
 from .data import check, find_photos, pairs_loader
 from .processes import together
-from .recipe import Schedule, StageRecipe
+from .recipe import RecipeError, Schedule, StageRecipe
 from .stage import Batch, Stage
 
 log = logging.getLogger(__name__)
@@ -40,12 +40,18 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
 
     schedule = recipe.schedule
     AcceleratorState._reset_state()  # which keeps the precision of the stage before
-    accelerator = Accelerator(
-        mixed_precision=schedule.precision,
-        step_scheduler_with_optimizer=False,
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    try:
+        accelerator = Accelerator(
+            mixed_precision=schedule.precision,
+            step_scheduler_with_optimizer=False,
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+    except ValueError as error:
+        raise RecipeError(f"schedule.precision is {schedule.precision}: this machine cannot ({error}).") from error
+    if schedule.batch_size % accelerator.num_processes:
+        count = accelerator.num_processes
+        raise RecipeError(f"schedule.batch_size is {schedule.batch_size}: {count} processes cannot share that equally.")
     set_seed(schedule.seed, device_specific=True)
     folder.mkdir(parents=True, exist_ok=True)
     if last_checkpoint(folder) is None and (broken := check(find_photos(recipe.data))):
