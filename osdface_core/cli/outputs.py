@@ -1,16 +1,22 @@
-"""What commands write: never over a file that is there, unless asked to; and what they say of a file that failed."""
+"""What commands write: never over a file that is there, unless asked to; and what they say on a terminal."""
 
+import copy
 import json
+import logging
 import traceback
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import torch
 
 from ..errors import ImageError, OSDFaceError
 from ..serialization import Json
 from ..whole_file import whole_file
+
+LONGEST = 2000
+"""Characters of an error or a warning: some quote what a file holds."""
 
 
 def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
@@ -40,3 +46,28 @@ def named(path: Path) -> Iterator[None]:
         place = traceback.extract_tb(error.__traceback__)[-1]
         fault = f"{type(error).__name__}: {error}; {Path(place.filename).name}, line {place.lineno}"
         raise ImageError(f"{path}: this program has a fault ({fault}). Please report it.") from error
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """`text` with all that steers a terminal or cannot be written spelled out, as Python does.
+
+    lines: leave line breaks as they are.
+    """
+    return "".join(
+        character
+        if character.isprintable() or unicodedata.category(character) == "Zs" or (lines and character == "\n")
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+class Messages(logging.Formatter):
+    """Messages as they are, but printable: errors and warnings in one line of bounded length, paths in one, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        ours, serious = record.name.startswith("osdface"), record.levelno >= logging.WARNING
+        if isinstance(record.args, tuple):
+            record = copy.copy(record)
+            record.args = tuple(printable(str(it)) if isinstance(it, PurePath) else it for it in record.args or ())
+        text = printable(super().format(record), lines=not (ours and serious))
+        return text[:LONGEST] + " …" if serious and len(text) > LONGEST else text

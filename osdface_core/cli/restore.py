@@ -20,7 +20,7 @@ from ..pipeline import enlarged, restore_aligned, restore_image
 from ..serialization import Json
 from ..weights import load_model
 from .choice import Choice, add_choice, check_choice
-from .outputs import named, refuse_to_overwrite, write_json
+from .outputs import named, printable, refuse_to_overwrite, write_json
 from .video import add_video, check_video, is_video, restore_clip
 
 log = logging.getLogger("osdface")
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     failed = 0
     bar = tqdm(inputs, unit="photo", disable=None)
     for path, output in zip(bar, outputs, strict=True):
-        bar.set_postfix_str(path.name)
+        bar.set_postfix_str(printable(path.name))
         try:
             with named(path):
                 restore_file(path, output, model, choice, parser, options)
