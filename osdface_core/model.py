@@ -77,13 +77,17 @@ class ModelConfig:
             VAEConfig.from_json(data["vae"]),
             **{name: value for name, value in data.items() if name not in ("vre", "unet", "vae")},
         )
-        width, context = config.vre.prompt_width, config.unet.cross_attention_dim
+        config.check_fit()
+        return config
+
+    def check_fit(self) -> None:
+        """Raises ValueError where one network cannot take what another one gives."""
+        width, context = self.vre.prompt_width, self.unet.cross_attention_dim
         if width != context:
             raise ValueError(f"the prompt is {width} wide, the UNet's context {context}")
-        latent = config.vae.latent_channels
-        if (config.unet.in_channels, config.unet.out_channels) != (latent, latent):
+        latent = self.vae.latent_channels
+        if (self.unet.in_channels, self.unet.out_channels) != (latent, latent):
             raise ValueError(f"the UNet takes and gives other latents than the VAE's, of {latent} channels")
-        return config
 
     def alphas_cumprod(self) -> Tensor:
         """The noise schedule [1000], float32, as diffusers' DDIM scheduler computes it."""

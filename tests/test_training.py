@@ -16,8 +16,9 @@ from torch import Tensor
 
 import osdface_core
 from osdface_core import OSDFaceModel
+from osdface_core.training.checkpoint import last_checkpoint
 from osdface_core.training.data import pairs_loader
-from osdface_core.training.engine import last_checkpoint, train
+from osdface_core.training.engine import train
 from osdface_core.training.recipe import Recipe, StageRecipe, read_recipe
 from osdface_core.training.run import build_stage, run
 from osdface_core.training.stage import Stage

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from ..color import Method
-from ..errors import ImageError
+from ..errors import ImageError, OSDFaceError
 from ..images import SUFFIXES, read_photo, write_photo
 from ..inference import Placement, load_model
 from ..masks import Shape
@@ -21,7 +21,7 @@ from ..precision import Precision
 from ..serialization import Json
 from ..weights import read_model
 from .choice import Choice, add_choice, check_choice
-from .outputs import refuse_to_overwrite, write_json
+from .outputs import named, printable, refuse_to_overwrite, write_json
 from .video import add_video, check_video, is_video, restore_clip
 
 log = logging.getLogger("osdface")
@@ -110,10 +110,11 @@ def run(options: argparse.Namespace) -> int:
     failed = 0
     bar = tqdm(inputs, unit="photo", disable=None)
     for path, output in zip(bar, outputs, strict=True):
-        bar.set_postfix_str(path.name)
+        bar.set_postfix_str(printable(path.name))
         try:
-            restore_file(path, output, model, choice, parser, options)
-        except (ImageError, OSError) as error:
+            with named(path):
+                restore_file(path, output, model, choice, parser, options)
+        except OSDFaceError as error:
             failed += 1
             log.error("error: %s", error)
     if failed:
@@ -258,13 +259,14 @@ def how_to_restore(choice: Choice, parser: FaceParser | None, options: argparse.
 
 
 def find_inputs(paths: Iterable[Path]) -> list[Path]:
-    """The photos named, and those in the folders named."""
+    """The photos named, and those in the folders named. Raises ImageError."""
     inputs: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inputs += sorted(file for file in path.iterdir() if is_image_name(file))
-        else:
-            inputs.append(path)
+        with named(path):
+            if path.is_dir():
+                inputs += sorted(file for file in path.iterdir() if is_image_name(file))
+            else:
+                inputs.append(path)
     if not inputs:
         raise ImageError(f"There are no photos in {', '.join(map(str, paths))} ({', '.join(SUFFIXES)}).")
     return inputs

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..detectors import load_detector, new_network
 from ..model import ModelConfig
 from ..overlay import draw_numbers
 from ..whole_file import whole_file
+from .limits import within
 from .losses import Losses
 from .stage import Batch, Stage
 
@@ -28,6 +30,10 @@ class DetectorConfig:
     licences: str = ""
     notice: str = ""
     """What a user has to be told about these weights."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        within(self, norms=(0, inf))
 
 
 class DetectorStage(Stage):
