@@ -7,8 +7,11 @@ arrays [H,W,3], 0..1, RGB.
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
+
+from ..libraries import library
+
+cv2 = library("cv2")
 
 Image = np.ndarray
 Range = tuple[float, float]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from ..errors import OSDFaceError
+from ..libraries import library
 from ..model import ModelConfig
 from ..serialization import Json
 from .data import DataConfig
@@ -75,8 +76,7 @@ def read_recipe(path: str | Path, replacements: Json | None = None) -> Recipe:
 
     `$NAME` in a text stands for replacements["NAME"], such as the folder of the photographs.
     """
-    import yaml
-
+    yaml = library("yaml")
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..libraries import library
 from ..serialization import Json
 from .autoencoder_stage import AutoencoderConfig, AutoencoderStage
 from .detector_stage import DetectorConfig, DetectorStage
@@ -29,8 +30,10 @@ def run(
     """Train what the recipe at `path` describes, in the folder `output`, going on from what is there.
 
     stage: only this one. minutes: for each stage, stop in good order after so long.
-    Returns whether everything is finished. Raises RecipeError.
+    Returns whether everything is finished. Raises RecipeError, and MissingLibraryError before anything is done.
     """
+    for name in ("accelerate", "diffusers", "peft"):
+        library(name)
     output = Path(output)
     recipe = read_recipe(path, {"RUN": output} | (replacements or {}))
     if stage is not None and stage not in recipe.stages:
