@@ -5,17 +5,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from .detectors import DETECTORS, STARTER, find_weights
+from .errors import MissingLibraryError
+from .libraries import LIBRARIES, how_to_get, is_installed, library
 from .weights.catalog import entry_named, entry_of
 from .weights.find import find, models_folder
-
-LIBRARIES = {"diffusers": "diffusers", "facexlib": "facexlib", "torchvision": "torchvision", "opencv": "cv2"}
-"""What is imported late, so that a broken one shows only when it is needed."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ def examine() -> Iterator[Finding]:
     yield Finding("osdface", installed("osdface"))
     yield Finding("torch", torch.__version__)
     yield device()
-    for name, module in LIBRARIES.items():
-        yield library(name, module)
+    for module in LIBRARIES:
+        yield optional(module)
     yield folder()
     yield network()
     yield from weights()
@@ -56,12 +54,15 @@ def device() -> Finding:
     return Finding("device", f"cpu, {torch.get_num_threads()} threads: a face takes a minute or more")
 
 
-def library(name: str, module: str) -> Finding:
+def optional(module: str) -> Finding:
+    """A library that only some things need: no fault where it is not there, but where it is broken."""
+    name = LIBRARIES[module].name
+    if not is_installed(module):
+        return Finding(name, f"not installed. {how_to_get(module)}")
     try:
-        found = import_module(module)
-    except (ImportError, RuntimeError, OSError) as error:
-        first = str(error).splitlines()[0]
-        return Finding(name, f"cannot be imported ({first})", f"Install a {name} that fits torch {torch.__version__}.")
+        found = library(module)
+    except MissingLibraryError as error:
+        return Finding(name, "cannot be imported.", str(error))
     return Finding(name, getattr(found, "__version__", "there"))
 
 

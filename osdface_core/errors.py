@@ -11,6 +11,10 @@ class ImageError(OSDFaceError):
     """An image or face file cannot be read, written or used as asked."""
 
 
+class MissingLibraryError(OSDFaceError):
+    """An optional library is needed for this, and is not installed or cannot be imported."""
+
+
 class WeightsError(OSDFaceError):
     """A weights file cannot be used. `path` names the file, `key` the tensor where one is at fault."""
 

@@ -176,3 +176,5 @@ class OSDFaceModel(nn.Module):
             if dtype != torch.float32:
                 log.warning("OSDFace: %s overflows in %s: from now on in fp32.", part, NAMES[dtype])
                 self.precision = replace(self.precision, **{part: torch.float32})
+                if part == "decode" and isinstance(self.decoder, nn.Module):
+                    self.decoder.float()

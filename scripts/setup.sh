@@ -33,14 +33,18 @@ pip_install --no-deps facexlib $torchvision
 say "installing the other dependencies of pyproject.toml"
 "$venv/bin/python" - "$extras" > "$venv/requirements.txt" <<'PYTHON'
 import sys
-import tomllib
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    from pip._vendor import tomli as tomllib
 
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 elsewhere = ("torch", "facexlib", "comfyui-frontend-package")
 needed = [name for name in project["dependencies"] if not name.startswith(elsewhere)]
 for extra in filter(None, sys.argv[1].split(",")):
     needed += project["optional-dependencies"][extra]
-sys.stdout.write("\n".join([*needed, "opencv-python-headless"]) + "\n")
+sys.stdout.write("\n".join(needed) + "\n")
 PYTHON
 pip_install -r "$venv/requirements.txt"
 

@@ -1,9 +1,10 @@
 """`osdface doctor` names what is missing, and is content when nothing is."""
 
 import os
+import sys
 
 from osdface_core.cli import main
-from osdface_core.doctor import examine, library
+from osdface_core.doctor import examine, optional
 from osdface_core.weights.find import models_folder
 
 
@@ -26,7 +27,17 @@ def test_with_a_bundle_and_a_detector_all_is_well(hub, shared):
     assert [finding for finding in examine() if finding.todo] == []
 
 
-def test_a_broken_library_is_named_with_its_reason():
-    finding = library("wings", "no_such_module")
-    assert "No module named 'no_such_module'" in finding.says
-    assert finding.todo.startswith("Install a wings that fits torch")
+def test_a_broken_library_is_named_with_its_reason(tmp_path, monkeypatch):
+    (tmp_path / "pyiqa.py").write_text("raise ImportError('it was built for another torch\\nand so on')")
+    monkeypatch.syspath_prepend(tmp_path)
+    finding = optional("pyiqa")
+    assert finding.says == "cannot be imported."
+    assert "it was built for another torch" in finding.todo
+    assert "pip install pyiqa" in finding.todo
+
+
+def test_a_library_that_is_not_there_is_no_fault(monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    finding = optional("av")
+    assert "For videos, install PyAV: " in finding.says
+    assert not finding.todo

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,9 +12,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import ImageError
 from ..images import SUFFIXES, read_photo
+from ..libraries import library
 from .degradation import Degradation
 from .limits import within
 from .scenes import compose
+
+cv2 = library("cv2")
 
 Draw = tuple[int, int]
 """Which photo, and which sample of the run this is: the seed of everything random about it."""

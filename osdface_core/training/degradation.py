@@ -7,10 +7,12 @@ arrays [H,W,3], 0..1, RGB.
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
+from ..libraries import library
 from .limits import rising, within
+
+cv2 = library("cv2")
 
 Image = np.ndarray
 Range = tuple[float, float]

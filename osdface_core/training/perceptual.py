@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..detectors import load_detector
 from ..errors import OSDFaceError
+from ..libraries import library
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """Two batches of images [N,3,H,W], 0..1 -> [N], 0 where they are the same. Differentiable."""
@@ -72,7 +73,7 @@ class DetectorFeatures(nn.Module):
 def load_distance(name: str, **options: Any) -> Distance:
     """The distance called `name`: "random", "detector:FILE" (RetinaFace weights), or "pyiqa:METRIC" (pyiqa:dists).
 
-    Raises OSDFaceError where there is none of that name, or pyiqa is not installed.
+    Raises OSDFaceError where there is none of that name, MissingLibraryError where pyiqa is not there.
     """
     kind, _, detail = name.partition(":")
     if kind == "random":
@@ -80,10 +81,6 @@ def load_distance(name: str, **options: Any) -> Distance:
     if kind == "detector":
         return FeatureDistance(DetectorFeatures(detail))
     if kind == "pyiqa":
-        try:
-            import pyiqa
-        except ImportError as error:
-            raise OSDFaceError(f"{name} needs pyiqa: pip install pyiqa.") from error
-        metric: Distance = pyiqa.create_metric(detail, as_loss=True, loss_reduction="none")
+        metric: Distance = library("pyiqa").create_metric(detail, as_loss=True, loss_reduction="none")
         return metric
     raise OSDFaceError(f"There is no perceptual distance {name!r}: take random, detector:FILE or pyiqa:METRIC.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ..errors import OSDFaceError
+from ..libraries import library
 from ..model import ModelConfig
 from ..networks.config import NetworkConfig
 from ..serialization import Json
@@ -92,8 +93,7 @@ def read_recipe(path: str | Path, replacements: Json | None = None) -> Recipe:
 
     `$NAME` in a text stands for replacements["NAME"], such as the folder of the photographs.
     """
-    import yaml
-
+    yaml = library("yaml")
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

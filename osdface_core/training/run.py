@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..errors import ImageError
+from ..libraries import library
 from ..model import ModelConfig
 from ..serialization import Json
 from .autoencoder_stage import AutoencoderConfig, AutoencoderStage
@@ -40,8 +41,11 @@ def run(
     """Train what the recipe at `path` describes, in the folder `output`, going on from what is there.
 
     stage: only this one. minutes: for each stage, stop in good order after so long.
-    Returns whether everything is finished. Raises RecipeError before any work where the recipe cannot be.
+    Returns whether everything is finished. Raises RecipeError before any work where the recipe cannot be, and
+    MissingLibraryError where a library is missing.
     """
+    for name in ("accelerate", "diffusers", "peft"):
+        library(name)
     output = Path(output)
     recipe = read_recipe(path, {"RUN": output} | (replacements or {}))
     if stage is not None and stage not in recipe.stages:

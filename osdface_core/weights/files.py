@@ -89,10 +89,13 @@ def read_pickle(path: Path) -> Tensors:
     """A PyTorch checkpoint, always with `weights_only=True`; other classes become placeholders or are refused."""
     if path.suffix == ".safetensors":
         raise NotACheckpointError(path, "this is a PyTorch checkpoint under another name.", "Rename it to .pth.")
-    zipped = zipfile.is_zipfile(path)
-    if not zipped and path.open("rb").read(2) == b"PK":
-        raise TruncatedFileError(path, "the archive ends too early.", AGAIN)
+    if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):  # before 2.6: CVE-2025-32434
+        problem = f"it is a PyTorch checkpoint, and in PyTorch {torch.__version__} one can run code as it is read."
+        raise UnsafeFileError(path, problem, "Update PyTorch to 2.6 or newer, or take a .safetensors file.")
     try:
+        zipped = zipfile.is_zipfile(path)
+        if not zipped and path.open("rb").read(2) == b"PK":
+            raise TruncatedFileError(path, "the archive ends too early.", AGAIN)
         if zipped:
             check_archive(path)
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
