@@ -13,6 +13,7 @@ from host.server import Host
 from hub import Hub
 from parity import recipe
 from safetensors.torch import save_file
+from windows_rules import WindowsRules
 
 import osdface_core
 from osdface_core import Face, OSDFaceModel, RetinaFace
@@ -92,6 +93,14 @@ def native_host(host: Server, tiny_weights: Path) -> Server:
         pytest.skip("the stand-in has no models of ComfyUI's own")
     write_native_files(host.base / "models", tiny_weights)
     return host
+
+
+@pytest.fixture
+def windows_rules(monkeypatch: pytest.MonkeyPatch) -> WindowsRules:
+    """From here on files in use are neither removed nor replaced, as on Windows."""
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("simulated on Linux alone")
+    return WindowsRules(monkeypatch)
 
 
 @pytest.fixture(scope="session")

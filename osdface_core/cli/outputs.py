@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..atomic_write import atomic_write
 from ..errors import ImageError
 from ..serialization import Json
-from ..whole_file import whole_file
 
 
 def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
@@ -17,5 +17,5 @@ def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
 
 def write_json(path: Path, content: Json) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -8,10 +8,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from ..atomic_write import atomic_write
 from ..errors import NotACheckpointError
 from ..model import ModelConfig, OSDFaceModel
 from ..serialization import Json
-from ..whole_file import whole_file
 from .files import fill, read_tensors, sha256
 
 FORMAT = "1"
@@ -54,7 +54,7 @@ def save_bundle(
         key: (tensor if key.startswith("vre.") else tensor.to(dtype)).contiguous()
         for key, tensor in model.state_dict().items()
     }
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         try:
             save_file(tensors, partial, metadata)
         except SafetensorError as error:
