@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from .file_lock import NO_LOCKS, FileLock, remove
+from .file_lock import NO_LOCKS, FileLock, discard
 
 TRIES, PAUSE = 10, 0.2
 """How often a file is put in its place, and the seconds between: scanners and indexers hold a new file that long."""
@@ -61,12 +61,11 @@ def partial_file(path: Path) -> Iterator[Path]:
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield partial
     finally:
-        remove(partial)
-        if lock is not None:
-            lock.release()
+        discard(partial)
+        lock.release()
 
 
-def claim(partials: Iterator[Path]) -> tuple[Path, FileLock | None]:
+def claim(partials: Iterator[Path]) -> tuple[Path, FileLock]:
     """The first of `partials` that is free, and its lock. Where there are no locks, a name that nobody else has."""
     while True:
         partial = next(partials)
@@ -77,8 +76,7 @@ def claim(partials: Iterator[Path]) -> tuple[Path, FileLock | None]:
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            remove(lock.path)
-            return partial.with_name(f".osdface-{secrets.token_hex(12)}.part"), None
+            return partial.with_name(f".osdface-{secrets.token_hex(12)}.part"), lock
 
 
 def sweep(partials: Iterator[Path]) -> None:
@@ -88,7 +86,7 @@ def sweep(partials: Iterator[Path]) -> None:
         if not lock.path.exists():
             return
         if lock.acquire():
-            remove(partial)
+            discard(partial)
             lock.release()
 
 

@@ -49,14 +49,16 @@ class FileLock:
         """Give the lock back and remove its file: while the lock is held, so that nobody takes it in between. Windows
         refuses that, so there it is removed afterwards, and Windows refuses that too where somebody has it by then.
         """
-        removed = remove(self.path)
-        unlock(self.descriptor)
-        os.close(self.descriptor)
-        if not removed:
-            remove(self.path)
+        gone = discard(self.path)
+        if self.descriptor >= 0:
+            unlock(self.descriptor)
+            os.close(self.descriptor)
+            self.descriptor = -1
+        if not gone:
+            discard(self.path)
 
 
-def remove(path: Path) -> bool:
+def discard(path: Path) -> bool:
     """Remove a file, if the system lets us: what cannot be removed must not hide the error that made it useless."""
     try:
         path.unlink(missing_ok=True)
