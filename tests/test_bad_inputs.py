@@ -161,7 +161,7 @@ def test_weights_deleted_between_runs_are_named_and_put_back_they_work_again(hos
     prompt["model"]["inputs"]["weights"] = bundle.name
     host.run(prompt)
     aside = bundle.rename(bundle.with_suffix(".aside"))
-    fails(host, prompt, "mine.safetensors.*osdface weights download osdface")
+    fails(host, prompt, "mine.safetensors.*weights download osdface")
     aside.rename(bundle)
     host.run(prompt)
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from ..command import pip_install
 from ..errors import OSDFaceError
 
 log = logging.getLogger("osdface")
@@ -27,7 +28,8 @@ def run_train(options: argparse.Namespace) -> int:
         from ..training.recipe import built_in
         from ..training.run import run
     except ImportError as error:
-        raise OSDFaceError(f"Training needs more packages ({error.name}): pip install 'osdface[train]'.") from error
+        advice = pip_install("accelerate", "peft", "pyyaml")
+        raise OSDFaceError(f"Training needs more packages ({error.name}): {advice}") from error
     if not all("=" in pair for pair in options.set):
         options.refuse("--set takes NAME=VALUE")
     replacements = dict(pair.split("=", 1) for pair in options.set)

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..atomic_write import atomic_write
+from ..command import command
 from ..errors import NotACheckpointError
 from ..model import ModelConfig, OSDFaceModel
 from ..serialization import Json
@@ -81,7 +82,7 @@ def bundle_config(path: str | Path, metadata: Json) -> ModelConfig:
         raise NotACheckpointError(
             path,
             f"this is no OSDFace bundle of format {FORMAT} (found {metadata.get('osdface_bundle')!r}).",
-            "Make one from the authors' files with `osdface weights convert`, or name the folder that holds them.",
+            f"Make one from the authors' files with `{command()} weights convert`, or name the folder that holds them.",
         )
     try:
         return ModelConfig.from_json(json.loads(metadata["config"]))
