@@ -135,7 +135,8 @@ class Environment:
         self.pip(*split(wanted["torch"]))
         # facexlib's own dependencies would bring the GUI build of OpenCV, numba and a CUDA torch: none is needed here
         say(f"installing facexlib and {wanted['torchvision']} without their dependencies")
-        self.pip("--no-deps", "facexlib", *split(wanted["torchvision"]))
+        self.pip("--no-deps", "facexlib")
+        self.pip("--no-deps", *split(wanted["torchvision"]))
         say("installing the other dependencies of pyproject.toml")
         needed = self.folder / "requirements.txt"
         needed.write_text(self.ask(REQUIREMENTS, *wanted["extras"]), encoding="utf-8")
