@@ -51,6 +51,12 @@ def device() -> Finding:
         return Finding("device", f"{torch.cuda.get_device_name()}, {memory:.0f} GB")
     if torch.backends.mps.is_available():
         return Finding("device", "mps")
+    if shutil.which("nvidia-smi"):
+        if torch.version.cuda is None:
+            todo = "Install a PyTorch for CUDA: https://pytorch.org/get-started has the command for this system."
+            return Finding("device", "cpu: there is an NVIDIA card, but this PyTorch is built without CUDA.", todo)
+        todo = "Update the card's driver; `nvidia-smi` must list the card."
+        return Finding("device", f"cpu: PyTorch finds no NVIDIA card with CUDA {torch.version.cuda}.", todo)
     return Finding("device", f"cpu, {torch.get_num_threads()} threads: a face takes a minute or more")
 
 
@@ -68,8 +74,11 @@ def optional(module: str) -> Finding:
 
 def folder() -> Finding:
     models = models_folder()
-    there = next(parent for parent in (models, *models.parents) if parent.exists())
-    says = f"{models}, {shutil.disk_usage(there).free / 1e9:.0f} GB free"
+    try:
+        there = next(parent for parent in (models, *models.parents) if parent.exists())
+        says = f"{models}, {shutil.disk_usage(there).free / 1e9:.0f} GB free"
+    except (StopIteration, OSError):
+        return Finding("models", f"{models} cannot be reached.", "Connect its drive, or set OSDFACE_MODELS.")
     if os.access(there, os.W_OK):
         return Finding("models", says)
     return Finding("models", f"{says}, not writable", "Set OSDFACE_MODELS to a folder of your own.")
@@ -84,7 +93,7 @@ def network() -> Finding:
 
 
 def weights() -> Iterator[Finding]:
-    bundles = sorted(models_folder().glob("osdface/*.safetensors"))
+    bundles = sorted(models_folder().glob("osdface/[!.]*.safetensors"))
     if bundles:
         yield Finding("bundle", ", ".join(path.name for path in bundles))
     for name in [] if bundles else ["osdface", "sd21-base"]:

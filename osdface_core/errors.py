@@ -43,6 +43,10 @@ class TruncatedFileError(WeightsError):
     """The file ends before its contents do: an unfinished download or copy."""
 
 
+class UnreadableFileError(WeightsError):
+    """The system does not let the file be read: a program has it open, it is protected, or memory has run out."""
+
+
 class UnsafeFileError(WeightsError):
     """The file asks for code to be run while it is read."""
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
+from .atomic_write import atomic_write
 from .errors import ImageError
-from .whole_file import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ def write_photo(path: str | Path, pixels: Tensor, like: Photo | None = None, *, 
         content = encode_deep_png(values, like) if deep else encode(values, like, path.suffix.lower())
     except DAMAGE as error:
         raise ImageError(f"{path}: cannot be written as {path.suffix} ({error}).") from error
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(content)
 
 

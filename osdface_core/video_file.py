@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .atomic_write import atomic_write
 from .errors import ImageError
 from .libraries import library
-from .whole_file import whole_file
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """The kinds of file that can be written, and what PyAV calls them."""
@@ -92,7 +92,7 @@ def write_video(path: str | Path, frames: Iterator[Tensor], like: VideoFile) -> 
     path, av = Path(path), library("av")
     if path.suffix.lower() not in CONTAINERS:
         raise ImageError(f"{path}: this kind of video is not written. Choose one of {', '.join(CONTAINERS)}.")
-    with whole_file(path) as partial, like.opened() as source:
+    with atomic_write(path) as partial, like.opened() as source:
         try:
             kind = CONTAINERS[path.suffix.lower()]
             options = {"movflags": "+faststart"} if kind != "matroska" else {}

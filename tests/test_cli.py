@@ -46,7 +46,7 @@ def run(*arguments):
 def test_a_photo_goes_in_and_a_restored_photo_comes_out(tmp_path, messages):
     assert run("restore", PHOTO, "-o", tmp_path / "out", "--faces", FACES, "--report") == 0
     before, after = np.array(Image.open(PHOTO)), np.array(Image.open(tmp_path / "out" / "astronaut.png"))
-    report = json.loads((tmp_path / "out" / "astronaut.json").read_text())
+    report = json.loads((tmp_path / "out" / "astronaut.json").read_text(encoding="utf-8"))
     assert before.shape == after.shape
     changed = (before != after).any(2)
     left, top, right, bottom = report["faces"][0]["box"]
@@ -67,7 +67,7 @@ def test_every_shared_photo_runs_through(shared, tmp_path, detector_file):
     for photo in photos:
         out = Image.open(tmp_path / photo.name)
         assert out.size == Image.open(photo).size
-        report = json.loads((tmp_path / photo.name).with_suffix(".json").read_text())
+        report = json.loads((tmp_path / photo.name).with_suffix(".json").read_text(encoding="utf-8"))
         restored[photo.name] = sum(face["restored"] for face in report["faces"])
     assert len(photos) == 17
     assert restored.pop("group_solvay1927.jpg") == 29
@@ -87,9 +87,9 @@ def test_nothing_is_overwritten_without_force(tmp_path, messages):
 
 
 def test_not_even_the_report(tmp_path):
-    (tmp_path / "new.json").write_text("precious")
+    (tmp_path / "new.json").write_text("precious", encoding="utf-8")
     assert run("restore", PHOTO, "-o", tmp_path / "new.png", "--faces", FACES, "--report") == 1
-    assert (tmp_path / "new.json").read_text() == "precious"
+    assert (tmp_path / "new.json").read_text(encoding="utf-8") == "precious"
     assert not (tmp_path / "new.png").exists()
 
 
@@ -99,7 +99,7 @@ def test_a_bad_file_is_reported_and_the_rest_is_done(tmp_path, messages):
     shutil.copy(PHOTO, photos / "a.png")
     (photos / "b.png").write_bytes(PHOTO.read_bytes()[:5000])
     shutil.copy(PHOTO, photos / "c.png")
-    (photos / "notes.txt").write_text("not a photo")
+    (photos / "notes.txt").write_text("not a photo", encoding="utf-8")
     faces = tmp_path / "faces"
     faces.mkdir()
     for name in "abc":
@@ -113,7 +113,7 @@ def test_a_bad_file_is_reported_and_the_rest_is_done(tmp_path, messages):
 def test_detect_writes_the_faces_and_restore_takes_them(shared, tmp_path, detector_file):
     photo = shared / "images" / "small_wh_240p.jpg"
     assert run("detect", photo, "--json", tmp_path / "faces.json", "--detector", detector_file) == 0
-    faces = Faces.from_json(json.loads((tmp_path / "faces.json").read_text()))
+    faces = Faces.from_json(json.loads((tmp_path / "faces.json").read_text(encoding="utf-8")))
     assert len(faces) == 1
     assert run("detect", photo, "--json", tmp_path / "faces.json", "--detector", detector_file) == 1
     assert run("restore", photo, "-o", tmp_path / "a.png", "--faces", tmp_path / "faces.json") == 0
@@ -311,10 +311,10 @@ def test_faces_that_become_somebody_else_are_kept_from_the_photo(tmp_path, share
     command = ["restore", PHOTO, "-o", tmp_path / "out.png", "--faces", FACES, "--embedder", embedder, "--report"]
     assert run(*command, "--min-identity", 1) == 0
     assert (np.array(Image.open(tmp_path / "out.png")) == np.array(Image.open(PHOTO))).all()
-    face = json.loads((tmp_path / "out.json").read_text())["faces"][0]
+    face = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["faces"][0]
     assert face["reason"] == f"identity {face['identity']:.2f} is below 1.00"
     assert run(*command, "--force") == 0
-    assert json.loads((tmp_path / "out.json").read_text())["faces"][0]["restored"]
+    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["faces"][0]["restored"]
 
 
 def test_only_the_faces_that_are_chosen_are_restored(tmp_path, shared, detector_file):
@@ -325,7 +325,7 @@ def test_only_the_faces_that_are_chosen_are_restored(tmp_path, shared, detector_
         assert run(*command, *options) == 0
         return [
             face["index"]
-            for face in json.loads((tmp_path / f"{group.stem}.json").read_text())["faces"]
+            for face in json.loads((tmp_path / f"{group.stem}.json").read_text(encoding="utf-8"))["faces"]
             if face["restored"]
         ]
 

@@ -54,7 +54,7 @@ def everything(faces):
 
 
 def recorded(shared, photo, run):
-    data = json.loads((shared / "golden" / "detect" / (photo.replace("/", "__") + ".json")).read_text())
+    data = json.loads((shared / "golden" / "detect" / (photo.replace("/", "__") + ".json")).read_text(encoding="utf-8"))
     faces = next(entry for entry in data["runs"] if entry["run"] == run)["faces"]
     rows = [[*face["box"], *(value for point in face["landmarks"] for value in point)] for face in faces]
     return np.array(sorted(rows)).reshape(-1, 14), sorted(face["score"] for face in faces)
@@ -94,7 +94,7 @@ def test_every_photo_gives_the_faces_it_shows(shared, detector):
 
 
 def test_the_photos_carried_here_come_with_the_faces_the_detector_finds(detector, astronaut):
-    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text()))
+    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text(encoding="utf-8")))
     found = detector.detect(astronaut.pixels)
     assert np.abs(as_rows(found) - as_rows(beside)).max() < 1e-3
 
@@ -103,7 +103,7 @@ def test_the_starter_is_what_finds_faces_where_there_is_no_other(astronaut, monk
     monkeypatch.setattr("osdface_core.detectors.find", lambda _entry: None)
     detector = load_detector()
     assert "Download retinaface-resnet50" in detector.notice
-    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text()))
+    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text(encoding="utf-8")))
     assert np.abs(as_rows(detector.detect(astronaut.pixels)) - as_rows(beside)).max() < 1
     with pytest.raises(WeightsNotFoundError, match="osdface weights download retinaface-resnet50"):
         load_detector("retinaface_resnet50")

@@ -11,7 +11,7 @@ CORE = sorted((ROOT / "osdface_core").rglob("*.py"))
 
 
 def imported_by(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:

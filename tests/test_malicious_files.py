@@ -69,7 +69,7 @@ def test_a_class_of_a_harmless_package_cannot_smuggle_a_call(tmp_path, canary, m
     """A package that shadows a training framework's name is not imported, and its classes not built."""
     package = tmp_path / "pytorch_lightning"
     package.mkdir()
-    (package / "__init__.py").write_text(f"open({str(canary)!r}, 'w')\nclass Checkpoint: pass\n")
+    (package / "__init__.py").write_text(f"open({str(canary)!r}, 'w')\nclass Checkpoint: pass\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     pickled = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01cpytorch_lightning\nCheckpoint\nq\x02)\x81q\x03u."
     repack(torch_zip(tmp_path), tmp_path / "weights.ckpt", {"archive/data.pkl": pickled})

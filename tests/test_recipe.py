@@ -23,10 +23,10 @@ NAMES = {
 
 
 def changed(tmp_path: Path, old: str, new: str) -> Path:
-    text = TINY.read_text()
+    text = TINY.read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "recipe.yaml"
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
     return path
 
 

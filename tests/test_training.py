@@ -1,7 +1,6 @@
 """Training: every stage learns, trains what it should, goes on where it was, and leaves files that work."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -161,6 +160,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(recipe: Recipe, tmp_path: Path
     assert not train(new(recipe, "base"), altered(entry, steps=10**6), tmp_path, minutes=0.01)
     saved = last_checkpoint(tmp_path)
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    resource = pytest.importorskip("resource")
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))

@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -19,6 +20,9 @@ COMMANDS = (restore, detect, weights, train, evaluate, doctor)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit code: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a console cannot show must not end the command
+            stream.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Messages())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -3,17 +3,19 @@
 import copy
 import json
 import logging
+import sys
 import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
 
 import torch
 
+from ..atomic_write import atomic_write
 from ..errors import ImageError, OSDFaceError
 from ..serialization import Json
-from ..whole_file import whole_file
+from .names import refused_by_windows
 
 LONGEST = 2000
 """Characters of an error or a warning: some quote what a file holds."""
@@ -21,14 +23,16 @@ LONGEST = 2000
 
 def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
     for output in outputs:
+        if sys.platform == "win32" and (problem := refused_by_windows(PureWindowsPath(output))):
+            raise ImageError(f"{output}: it cannot be written there ({problem}). Choose another name.")
         if output.exists() and not force:
             raise ImageError(f"{output} exists already. Choose another place, or overwrite it with --force.")
 
 
-def write_json(path: Path, content: Json) -> None:
+def write_json(path: Path, content: Json | list[Json]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 @contextmanager

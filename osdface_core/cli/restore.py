@@ -21,6 +21,7 @@ from ..precision import Precision
 from ..serialization import Json
 from ..weights import read_model
 from .choice import Choice, add_choice, check_choice
+from .names import expand, find_clash, is_apple_double
 from .outputs import named, printable, refuse_to_overwrite, write_json
 from .video import add_video, check_video, is_video, restore_clip
 
@@ -91,7 +92,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     options.aligned |= options.exact
     check_options(options)
-    inputs = options.inputs if options.frames else find_inputs(options.inputs)
+    inputs = expand(options.inputs) if options.frames else find_inputs(options.inputs)
     if len(inputs) > 1 and is_file_name(options.output):
         options.refuse(f"{options.output}: {len(inputs)} photos cannot go into one file, name a folder")
     if options.frames and len(inputs) == 1:
@@ -99,9 +100,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         outputs = [output_path(path, options.output) for path in inputs]
     written = [output.with_suffix(".json") for output in outputs] if options.report else outputs
-    for output in written:
-        if written.count(output) > 1:
-            options.refuse(f"several photos would be written to {output}: restore them into folders of their own")
+    clash = find_clash(written)
+    if clash is not None:
+        options.refuse(f"several photos would be written to {clash}: restore them into folders of their own")
     model = load(options)
     if model.notice:
         log.warning("warning: %s", model.notice)
@@ -261,10 +262,10 @@ def how_to_restore(choice: Choice, parser: FaceParser | None, options: argparse.
 def find_inputs(paths: Iterable[Path]) -> list[Path]:
     """The photos named, and those in the folders named. Raises ImageError."""
     inputs: list[Path] = []
-    for path in paths:
+    for path in expand(paths):
         with named(path):
             if path.is_dir():
-                inputs += sorted(file for file in path.iterdir() if is_image_name(file))
+                inputs += sorted(file for file in path.iterdir() if is_image_name(file) and not is_apple_double(file))
             else:
                 inputs.append(path)
     if not inputs:

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..atomic_write import atomic_write
 from ..detect import RetinaFace
 from ..detectors import load_detector, new_network
 from ..model import ModelConfig
 from ..overlay import draw_numbers
-from ..whole_file import whole_file
 from .limits import within
 from .losses import Losses
 from .stage import Batch, Stage
@@ -84,7 +84,7 @@ class DetectorStage(Stage):
             for key, value in self.student.state_dict().items()
         }
         metadata = {"licences": self.config.licences, "notice": self.config.notice}
-        with whole_file(folder / "detector.safetensors") as partial:
+        with atomic_write(folder / "detector.safetensors") as partial:
             save_file(tensors, partial, metadata)
 
 
