@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from osdface_core import Face, Faces, ImageError, load_detector, read_photo
 from osdface_core.align import can_be_aligned
-from osdface_core.detect import shared_area, turned_back
+from osdface_core.detect import shared_area
+from osdface_core.views import turned_back
 from osdface_core.errors import NotACheckpointError, ShapeError, WeightsNotFoundError
 
 PHOTOS = [
@@ -226,7 +227,7 @@ def test_resnet50_is_told_from_its_tensors_and_runs(tmp_path):
         network = FacexlibRetinaFace(network_name="resnet50", device=torch.device("cpu"))
     save_file({f"module.{key}": value for key, value in network.state_dict().items()}, tmp_path / "r50.safetensors")
     loaded = load_detector(tmp_path / "r50.safetensors")
-    assert loaded.network.backbone == "Resnet50"
+    assert loaded.network.config.body == "resnet50"
     assert isinstance(loaded.detect(torch.rand(1, 3, 64, 64), threshold=0.99, short_side=ANY_SIZE), Faces)
 
 
