@@ -29,6 +29,9 @@ PIXELS, LONG_SIDE = 2**23, 2**13
 """What goes through the network together has at most so many pixels, and an image's long side at most so many of them:
 a larger or longer image is reduced, several go one after the other. A ResNet-50 takes about 2 GB for it."""
 
+PIXELS_ON_CPU = 2**21
+"""Likewise for several images on a CPU: more of them take no less time there, and more memory."""
+
 CLOSE_UP, SAME = 0.5, 0.7
 """A face is close up if it is longer than this share of the image's longer side. It was seen whole if a second look
 finds it again in the same place: the intersection over union of the two boxes."""
@@ -36,8 +39,9 @@ finds it again in the same place: the intersection over union of the two boxes."
 OVERLAP = 0.4
 """Of two boxes that overlap by more than this (intersection over union) the lower score is dropped."""
 
-CANDIDATES, MOST_FACES = 10_000, 1000
-"""Of every image the boxes with the highest scores are looked at, and the faces with the highest are kept."""
+CANDIDATES, MOST_FACES, MOST_CHECKED = 10_000, 1000, 100
+"""Of every image: how many boxes are looked at, faces kept, and faces looked at in other positions. They are those with
+the highest scores."""
 TOO_MANY = f"there are more than {MOST_FACES} faces in its image, and they are surer (raise the threshold)"
 
 
@@ -66,7 +70,7 @@ class RetinaFace(nn.Module):
             which finds faces of 16 px, and large ones reduced, which finds faces that fill them. It has at most 8
             megapixels, and 8192 on its long side.
         any_rotation: look for faces on their side and upside down too, in four times the time. Without this such a face
-            may be found with the landmarks of an upright one; it is left out then.
+            may be found with the landmarks of an upright one; it is left out then, if it is among the 100 surest.
         """
         check_image(image)
         frames, _, height, width = image.shape
@@ -78,12 +82,13 @@ class RetinaFace(nn.Module):
             for face in number_in_reading_order(replace(face, frame=frame) for face in own)
         ]
         reasons: dict[Face, str] = {}
+        surest: list[Face] = []
         for frame in range(frames):
             own = sorted((face for face in faces if face.frame == frame), key=lambda face: face.score, reverse=True)
+            surest += own[:MOST_CHECKED]
             reasons |= dict.fromkeys(own[MOST_FACES:], TOO_MANY)
         if not any_rotation:
-            kept = [face for face in faces if face not in reasons]
-            reasons |= dict.fromkeys(turned_faces(kept, image, self.see), TURNED)
+            reasons |= dict.fromkeys(turned_faces(surest, image, self.see), TURNED)
         left_out = tuple(FaceReport(face, False, reasons[face]) for face in faces if face in reasons)
         return Faces(tuple(face for face in faces if face not in reasons), frames, height, width, left_out)
 
@@ -173,7 +178,8 @@ class RetinaFace(nn.Module):
             def work(part: slice, numbers: list[int] = numbers) -> list[list[Face]]:
                 return faces_of(self.candidates(image, [views[n] for n in numbers[part]]), threshold)
 
-            at_once = max(PIXELS // (padded(height) * padded(width)), 1)
+            pixels = PIXELS_ON_CPU if self.network.mean.device.type == "cpu" else PIXELS
+            at_once = max(pixels // (padded(height) * padded(width)), 1)
             own = (faces for batch in in_batches(len(numbers), at_once, work) for faces in batch)
             for number, faces in zip(numbers, own, strict=True):
                 found[number] = faces

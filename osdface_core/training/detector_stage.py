@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -39,8 +39,8 @@ class DetectorStage(Stage):
         super().__init__()
         self.config = config
         self.teacher, _ = load_retinaface(config.teacher)
-        self.student: Any = RetinaFaceNet(RetinaFaceConfig("mobile0.25"))
-        self.student.to(memory_format=torch.channels_last)
+        student = cast(Any, RetinaFaceNet(RetinaFaceConfig("mobile0.25")))
+        self.student = student.to(memory_format=torch.channels_last)
 
     def losses(self, batch: Batch, step: int) -> Losses:
         """How much of what each layer of the teacher makes of the picture the student's does not, by part."""
