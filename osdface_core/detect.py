@@ -76,17 +76,15 @@ class RetinaFace(nn.Module):
         frames, _, height, width = image.shape
         whole = [(frame, (0, 0, width, height)) for frame in range(frames)]
         found = self.look(image, whole, threshold, short_side, any_rotation)
-        faces = [
-            face
-            for frame, own in enumerate(found)
-            for face in number_in_reading_order(replace(face, frame=frame) for face in own)
-        ]
-        reasons: dict[Face, str] = {}
+        faces: list[Face] = []
         surest: list[Face] = []
-        for frame in range(frames):
-            own = sorted((face for face in faces if face.frame == frame), key=lambda face: face.score, reverse=True)
-            surest += own[:MOST_CHECKED]
-            reasons |= dict.fromkeys(own[MOST_FACES:], TOO_MANY)
+        reasons: dict[Face, str] = {}
+        for frame, seen in enumerate(found):
+            own = number_in_reading_order(replace(face, frame=frame) for face in seen)
+            best_first = sorted(own, key=lambda face: face.score, reverse=True)
+            faces += own
+            surest += best_first[:MOST_CHECKED]
+            reasons |= dict.fromkeys(best_first[MOST_FACES:], TOO_MANY)
         if not any_rotation:
             reasons |= dict.fromkeys(turned_faces(surest, image, self.see), TURNED)
         left_out = tuple(FaceReport(face, False, reasons[face]) for face in faces if face in reasons)
@@ -225,7 +223,7 @@ def with_margin(view: View, short_side: tuple[int, int]) -> View:
 def faces_of(rows: Tensor, threshold: float) -> list[list[Face]]:
     """The faces among candidates [N,K,15], for each of N views."""
     passing = (rows[..., 14] > threshold) & rows.isfinite().all(-1)
-    last = int(passing.sum(1).max())
+    last = int((passing * torch.arange(1, passing.shape[1] + 1)).max())
     kept = suppress(rows[:, :last, :4], passing[:, :last], OVERLAP, most=MOST_FACES + 1)
     return [[to_face(row) for row in own[:last][keep].tolist()] for own, keep in zip(rows, kept, strict=True)]
 
