@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..detectors import load_detector
+from ..detectors import load_retinaface
 from ..errors import OSDFaceError
 from ..libraries import library
 
@@ -61,13 +61,13 @@ class DetectorFeatures(nn.Module):
 
     def __init__(self, weights: str):
         super().__init__()
-        network = load_detector(weights).network
+        network, _ = load_retinaface(weights)
         self.body: Any = network.body
         self.mean: Tensor
-        self.register_buffer("mean", network.mean_tensor, persistent=False)
+        self.register_buffer("mean", network.mean, persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return list(self.body(images.flip(1) * 255 - self.mean).values())
+        return list(self.body(images.flip(1) * 255 - self.mean))
 
 
 def load_distance(name: str, **options: Any) -> Distance:
