@@ -215,6 +215,7 @@ def install(base: str) -> FolderPaths:
     module("comfy.model_patcher", ModelPatcher=ModelPatcher)
     module("comfy.utils", ProgressBar=ProgressBar)
     module("comfy.sd")
+    module("comfy.samplers", Sampler=object)
     module("comfy.model_sampling", V_PREDICTION=type("V_PREDICTION", (), {}))
     names = ["Image", "Mask", "Float", "Int", "String", "Boolean", "Combo", "Model", "Vae", "Conditioning"]
     types = {name: custom(name.upper()) for name in names}
