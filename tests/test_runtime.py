@@ -14,6 +14,7 @@ from diffusers import AutoencoderTiny
 from host import fakes
 from host.graphs import FACE, node, restore_faces, step_by_step
 from safetensors.torch import save_file
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 
 @pytest.fixture
@@ -158,6 +159,15 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
     assert mask.shape == (16, 240, 320)
     for n, count in enumerate(counts):
         assert torch.equal(image[n], frames[n]) == (count == 0)
+
+
+def test_alpha_follows_the_pixels_to_their_device(inside):
+    """Under --gpu-only what nodes make is on the graphics card, what other nodes give may be in main memory."""
+    with FakeTensorMode():
+        image, after = torch.ones(1, 8, 8, 4), torch.zeros(1, 3, 8, 8, device="cuda")
+        pasted = sys.modules["pack.nodes.sockets"].with_pixels(image, after.clone(), after)
+    assert pasted.shape == image.shape
+    assert pasted.device.type == "cuda"
 
 
 def test_importing_the_pack_is_light(inside):
