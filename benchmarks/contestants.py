@@ -63,11 +63,8 @@ class Ours:
 
     def __init__(self, work: Path, device: torch.device, precision: str):
         from osdface_core import load_model
-        from osdface_core.fast import Precision, prepare
 
-        self.model = prepare(
-            load_model(work / "bundle.safetensors", device=device), Precision.parse(precision, device), device=device
-        )
+        self.model = load_model(work / "bundle.safetensors", device=device, precision=precision)
 
     def restore(self, images: Tensor, clock: Clock) -> Tensor:
         return torch.cat([self.pass_of(part, clock) for part in images.split(faces_at_once(self.model))])

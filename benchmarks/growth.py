@@ -43,7 +43,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     data = chosen.shared / "data"
-    model = osd.load_prepared(chosen.work / "bundle.safetensors", device=chosen.device)
+    model = osd.load_model(chosen.work / "bundle.safetensors", device=chosen.device)
     detector = osd.load_detector(data / "weights" / "detection_mobilenet0.25_Final.pth", device=chosen.device)
     people = osd.read_photo(data / "images" / "group_solvay1927.jpg").pixels
 

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
 from osdface_core.fast import Precision, blocks, networks, prepare  # noqa: E402
+
 from osdface_core.model import ModelConfig, OSDFaceModel  # noqa: E402
 
 LARGE = 2048

@@ -21,8 +21,8 @@ from parity import recipe  # noqa: E402
 from parity.harness import HERE, LIMITS, Case, differences, load_case, read_png, run_case  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from osdface_core.fast import prepare  # noqa: E402
-from osdface_core.weights import convert, load_model  # noqa: E402
+from osdface_core import prepare  # noqa: E402
+from osdface_core.weights import convert, read_model  # noqa: E402
 
 
 def main() -> int:
@@ -48,7 +48,7 @@ def main() -> int:
     if not bundle.exists():
         convert(chosen.work / "authors", chosen.work / "sd21base", bundle)
     opened = time.perf_counter()
-    model = load_model(bundle)
+    model = read_model(bundle)
     mapped = time.perf_counter()
     seen = run_case(model, HERE / "inputs" / "lq_512.png", chosen.work / "restored.png")
     from_bundle = differences(seen, recorded)

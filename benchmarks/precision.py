@@ -19,8 +19,8 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from osdface_core import load_prepared, read_photo  # noqa: E402
-from osdface_core.fast import Precision  # noqa: E402
+from osdface_core import load_model, read_photo  # noqa: E402
+from osdface_core.precision import Precision  # noqa: E402
 
 PARTS = tuple(part.name for part in fields(Precision))
 
@@ -38,7 +38,7 @@ def main() -> None:
     expected, prompts, usual = None, None, {}
     for text in ["fp32", *(f"{part}={name}" for name in ("fp16", "bf16") for part in PARTS)]:
         wanted = Precision.parse(text)
-        model = load_prepared(chosen.work / "bundle.safetensors", device=chosen.device, precision=text)
+        model = load_model(chosen.work / "bundle.safetensors", device=chosen.device, precision=text)
         with torch.no_grad():
             prompts = model.vre(image).embeds if prompts is None else prompts
             step, seconds = model.one_step, {}

@@ -12,10 +12,11 @@ import comfy.utils
 import torch
 
 from ..osdface_core.batches import OnBatch
-from ..osdface_core.fast import DTYPES, Precision, prepare
+from ..osdface_core.inference import prepare
 from ..osdface_core.memory import HELD, face_bytes, faces_that_fit
 from ..osdface_core.model import OSDFaceModel
 from ..osdface_core.one_step import OneStep
+from ..osdface_core.precision import DTYPES, Precision
 from ..osdface_core.vre import VRE
 from ..osdface_core.weights import read_model
 from ..osdface_core.weights.download import OnProgress

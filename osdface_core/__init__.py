@@ -7,13 +7,12 @@ from .detectors import load_detector
 from .embedders import load_embedder
 from .errors import ImageError, OSDFaceError, WeightsError
 from .faces import Face, FaceCrops, FaceReport, Faces
-from .fast import load_prepared, prepare
 from .images import Photo, read_photo, write_photo
+from .inference import load_model, prepare
 from .model import ModelConfig, OSDFaceModel
 from .one_step import restore_crops
 from .pipeline import restore_aligned, restore_image
 from .vre import Prompts, VREConfig, encode_prompts
-from .weights import load_model
 
 __all__ = [
     "Composite",
@@ -35,7 +34,6 @@ __all__ = [
     "load_detector",
     "load_embedder",
     "load_model",
-    "load_prepared",
     "paste_faces",
     "prepare",
     "read_photo",

@@ -1,7 +1,6 @@
 """What restoring takes of a device's memory."""
 
-import torch
-
+from .devices import free_bytes
 from .model import OSDFaceModel
 
 HELD = {"vre": 0.34e9, "encode": 0.67e9, "unet": 0.14e9, "decode": 0.81e9}
@@ -9,28 +8,22 @@ HELD = {"vre": 0.34e9, "encode": 0.67e9, "unet": 0.14e9, "decode": 0.81e9}
 They grow with faces and pixels, and are half in half precision."""
 SPARE = 0.5e9
 """What libraries take besides, and a margin."""
-USUAL, MOST = 4, 16
+USUAL, MOST = 4, 8
 """Faces at once on a device whose memory cannot be asked about, and where memory would do for more: from there on time
 no longer falls."""
 
 
 def face_bytes(model: OSDFaceModel) -> float:
     """What one face takes at the most, in whichever part that is."""
-    parts = {part: held if part == "vre" else held * model.dtype_of(part).itemsize / 4 for part, held in HELD.items()}
+    parts = {
+        part: held if part == "vre" else held * getattr(model.precision, part).itemsize / 4
+        for part, held in HELD.items()
+    }
     return max(parts.values()) * (model.config.crop_size / 512) ** 2
 
 
 def weight_bytes(model: OSDFaceModel) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
-
-
-def free_bytes(device: torch.device) -> float | None:
-    """What `device` has free for this process, what PyTorch keeps for itself included; None where that is unknown, or
-    the memory is the host's own."""
-    if device.type != "cuda":
-        return None
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return float(torch.cuda.mem_get_info(device)[0] + kept)
 
 
 def faces_that_fit(model: OSDFaceModel, free: float | None, most: int = MOST) -> int:
@@ -41,7 +34,7 @@ def faces_that_fit(model: OSDFaceModel, free: float | None, most: int = MOST) ->
 def faces_at_once(model: OSDFaceModel) -> int:
     """How many faces to restore together on the device of the model's VRE: on a CPU one, which takes the least memory
     and no more time."""
-    device = model.vre.quantizer.embedding.device
+    device = model.device
     if device.type == "cpu":
         return 1
     free = free_bytes(device)

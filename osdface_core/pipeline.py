@@ -12,6 +12,7 @@ from .batches import OnBatch
 from .color import Method, match_color
 from .composite import Composite, paste_faces
 from .detect import RetinaFace
+from .devices import upload
 from .embedders import Embedder
 from .errors import ImageError
 from .faces import FaceCrops, Faces, check_image
@@ -113,6 +114,6 @@ def restore_aligned(image: Tensor, model: OSDFaceModel, *, exact: bool = False, 
             f"An aligned face must be square; this image is {width}x{height}. Let its faces be detected instead, or "
             "process it at its own size as the authors' program does (exact)."
         )
-    image = image.to(model.vae.device)
+    image = upload(image, model.device)
     prompts = model.vre(image)
     return model.one_step(image, prompts.embeds, seed)

@@ -10,14 +10,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .batches import OnBatch, in_batches, upload
+from .batches import OnBatch, in_batches
+from .devices import arithmetic, upload
 from .faces import FaceCrops
+from .networks.autoencoder import Encoder
+from .networks.config import DEEPEST, LEVELS, WIDEST, NetworkConfig, check_count, check_widths
+from .networks.layers import apply_linear, apply_pointwise
+from .networks.operations import TORCH, Operations
 from .serialization import Json, tensor_from_json, tensor_to_json
+
+GROUPS = 32
+"""Of the encoder's norms."""
+PROMPT_KINDS = "projected", "concatenated"
 
 
 @dataclass(frozen=True)
-class VREConfig:
-    """Sizes of the embedder. The defaults are OSDFace's."""
+class VREConfig(NetworkConfig):
+    """Sizes of the embedder. The defaults are OSDFace's. Raises ValueError for sizes that cannot be."""
 
     base_channels: int = 64
     channel_multipliers: tuple[int, ...] = (1, 2, 2, 2, 4, 8)
@@ -30,6 +39,34 @@ class VREConfig:
     prompt_channels: int = 1024
     prompt_kind: str = "projected"
     """"projected": each token through the prompt MLP. "concatenated": twice as many tokens, joined in pairs, no MLP."""
+
+    def __post_init__(self) -> None:
+        for name in ("base_channels", "code_channels", "prompt_hidden", "prompt_channels"):
+            check_count(name, getattr(self, name), WIDEST)
+        check_count("codes", self.codes, 1 << 16)
+        check_count("layers_per_block", self.layers_per_block, DEEPEST)
+        check_count("input_size", self.input_size, 4096)
+        multipliers = self.channel_multipliers
+        if not isinstance(multipliers, tuple) or not 1 <= len(multipliers) <= LEVELS:
+            raise ValueError(f"channel_multipliers = {multipliers!r:.60} must be 1 to {LEVELS} numbers")
+        for multiplier in multipliers:
+            check_count("channel_multipliers", multiplier, 64)
+        check_widths(self.widths, GROUPS, len(multipliers))
+        if self.prompt_kind not in PROMPT_KINDS:
+            raise ValueError(f"prompt_kind = {self.prompt_kind!r:.60} must be one of {', '.join(PROMPT_KINDS)}")
+        if self.input_size % 2 ** (len(multipliers) - 1):
+            raise ValueError(f"input_size = {self.input_size} cannot be halved {len(multipliers) - 1} times")
+        check_count("tokens", self.tokens, 1024)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The channels of every level."""
+        return tuple(self.base_channels * multiplier for multiplier in self.channel_multipliers)
+
+    @property
+    def prompt_width(self) -> int:
+        """How wide a prompt's tokens are."""
+        return self.prompt_channels if self.prompt_kind == "projected" else 2 * self.code_channels
 
     @property
     def cells(self) -> int:
@@ -62,21 +99,12 @@ class Prompts:
 class VREncoder(nn.Module):
     """The visual tokenizer: an image to a grid of feature vectors."""
 
-    def __init__(self, config: VREConfig):
-        from diffusers.models.autoencoders.vae import Encoder
-
+    def __init__(self, config: VREConfig, ops: Operations = TORCH):
         super().__init__()
-        self.input_size = config.input_size
-        levels = len(config.channel_multipliers)
-        self.encoder = Encoder(
-            in_channels=3,
-            out_channels=config.code_channels,
-            down_block_types=("DownEncoderBlock2D",) * (levels - 1) + ("AttnDownEncoderBlock2D",),
-            block_out_channels=tuple(config.base_channels * multiplier for multiplier in config.channel_multipliers),
-            layers_per_block=config.layers_per_block,
-            double_z=False,
-        )
-        self.quant_conv = nn.Conv2d(config.code_channels, config.code_channels, 1)
+        self.input_size, self.ops = config.input_size, ops
+        sizes = config.widths, config.layers_per_block, GROUPS
+        self.encoder = Encoder(3, config.code_channels, *sizes, ops, attention=True)
+        self.quant_conv = ops.Conv2d(config.code_channels, config.code_channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """images [N,3,H,W], 0..1 -> features [N,P,C], P = 256 cells row by row.
@@ -85,7 +113,7 @@ class VREncoder(nn.Module):
         were trained on the features that this gives.
         """
         images = F.interpolate(images, (self.input_size, self.input_size), mode="bilinear", align_corners=False)
-        features = self.quant_conv(self.encoder(4 * images - 3))
+        features = apply_pointwise(self.ops, self.quant_conv, self.encoder(4 * images - 3))
         return features.flatten(2).transpose(1, 2)
 
 
@@ -133,31 +161,39 @@ class VectorQuantizer(nn.Module):
 class PromptProjector(nn.Module):
     """The prompt MLP: each token by itself to the width of the UNet's context. SiLU after both layers."""
 
-    def __init__(self, config: VREConfig):
+    def __init__(self, config: VREConfig, ops: Operations = TORCH):
         super().__init__()
-        self.conv1 = nn.Linear(config.code_channels, config.prompt_hidden)
-        self.conv2 = nn.Linear(config.prompt_hidden, config.prompt_channels)
+        self.ops = ops
+        self.conv1 = ops.Linear(config.code_channels, config.prompt_hidden)
+        self.conv2 = ops.Linear(config.prompt_hidden, config.prompt_channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return F.silu(self.conv2(F.silu(self.conv1(tokens))))
+        return F.silu(apply_linear(self.ops, self.conv2, F.silu(apply_linear(self.ops, self.conv1, tokens))))
 
 
 class VRE(nn.Module):
     """Encoder, dictionary and projector together: images [N,3,H,W], 0..1 -> Prompts."""
 
-    def __init__(self, config: VREConfig):
+    tf32 = False
+    """Whether CUDA may compute the encoder's convolutions in TF32: faster, and one token in 77 may be another."""
+
+    def __init__(self, config: VREConfig, ops: Operations = TORCH):
         super().__init__()
         self.config = config
-        self.encoder = VREncoder(config)
+        self.encoder = VREncoder(config, ops)
         self.quantizer = VectorQuantizer(config)
-        self.projector = PromptProjector(config) if config.prompt_kind == "projected" else None
+        self.projector = PromptProjector(config, ops) if config.prompt_kind == "projected" else None
+        self.table: Tensor | None
+        self.register_buffer("table", None, persistent=False)
 
     def forward(self, images: Tensor) -> Prompts:
-        return self.prompt(self.see(images.to(self.quantizer.embedding, non_blocking=True)))
+        return self.prompt(self.features(images))
 
-    def see(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """images [N,3,H,W], 0..1 -> the encoder's features [N,P,C]."""
-        features: Tensor = self.encoder(images)
+        dictionary = self.quantizer.embedding
+        with arithmetic(dictionary.device, tf32=self.tf32):
+            features: Tensor = self.encoder(upload(images, dictionary.device, dictionary.dtype))
         return features
 
     def prompt(self, features: Tensor) -> Prompts:
@@ -173,17 +209,27 @@ class VRE(nn.Module):
 
     def project(self, token_ids: Tensor) -> Tensor:
         """token_ids [...], -1 for padding -> embeds [...,D]."""
+        if self.table is not None:
+            return self.table[token_ids + 1]
         assert self.projector is not None
         embeds: Tensor = self.projector(self.quantizer(token_ids))
         return embeds
+
+    @torch.no_grad()
+    def tabulate(self) -> None:
+        """Compute the prompt MLP for all that it can be asked: a row for padding, and one for every dictionary entry.
+
+        Not before its weights are what they will stay.
+        """
+        if self.projector is not None:
+            self.table = None
+            self.table = self.project(torch.arange(-1, self.config.codes, device=self.quantizer.embedding.device))
 
 
 def encode_prompts(vre: VRE, crops: FaceCrops, *, batch_size: int = 4, on_batch: OnBatch | None = None) -> Prompts:
     """What the VRE sees in every crop, in ceil(N / batch_size) passes, on the VRE's device."""
     dictionary = vre.quantizer.embedding
-    parts = in_batches(
-        len(crops), batch_size, lambda part: vre(upload(crops.images[part], dictionary.device)), on_batch
-    )
+    parts = in_batches(len(crops), batch_size, lambda part: vre(crops.images[part]), on_batch)
     if not parts:
         parts = [vre.prompt(dictionary[:0, None])]
     names = ("embeds", "token_ids", "positions")

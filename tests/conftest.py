@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 import osdface_core
 from osdface_core import Face, OSDFaceModel, RetinaFace
 from osdface_core.align import FFHQ_TEMPLATE_512
-from osdface_core.weights import load_authors_files
+from osdface_core.weights import load_authors_files, read_model
 from osdface_core.weights.files import read_tensors
 
 ROOT = Path(__file__).parent.parent
@@ -124,7 +124,7 @@ def face_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_weights: Path) -> OSDFaceModel:
     """A small model of OSDFace's own structure, with pseudo-random weights that react to their input."""
-    return osdface_core.load_model(tiny_weights / "ckpt", tiny_weights / "sd21base")
+    return read_model(tiny_weights / "ckpt", tiny_weights / "sd21base")
 
 
 def face_at(x: float, y: float, size: float, *, frame: int = 0, index: int = 0, angle: float = 0.0) -> Face:
@@ -143,6 +143,13 @@ def files(tiny_weights: Path, tmp_path: Path) -> Path:
     for name in ("ckpt", "sd21base"):
         shutil.copytree(tiny_weights / name, tmp_path / name, copy_function=os.link)
     return tmp_path
+
+
+def twin_of(model: OSDFaceModel) -> OSDFaceModel:
+    """A model of its own with copies of the same weights, as it would be read."""
+    twin = OSDFaceModel(model.config, model.notice)
+    twin.load_state_dict({key: tensor.clone() for key, tensor in model.state_dict().items()}, assign=True)
+    return twin.requires_grad_(False)
 
 
 def same_weights(a: OSDFaceModel, b: OSDFaceModel) -> bool:

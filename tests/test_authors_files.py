@@ -9,7 +9,8 @@ from conftest import change, load, same_weights
 from parity.single_file import TINY, as_single_file
 from safetensors.torch import load_file, save_file
 
-from osdface_core.weights import load_authors_files, load_model
+from osdface_core import load_model
+from osdface_core.weights import load_authors_files
 from osdface_core.weights.authors import LORA_FILE, PROMPT_FILE, VRE_FILE, load_authors_vre, write_authors_files
 from osdface_core.weights.files import read_tensors
 from osdface_core.weights.lora import merge_lora
@@ -17,7 +18,7 @@ from osdface_core.weights.lora import merge_lora
 
 def test_sizes_are_read_off_the_files(tiny):
     assert tiny.config.vre.base_channels == 32
-    assert tiny.config.unet["block_out_channels"] == [32, 64, 64, 64]
+    assert tiny.config.unet.block_out_channels == (32, 64, 64, 64)
     assert not any(parameter.requires_grad for parameter in tiny.parameters())
     assert not tiny.training
 

@@ -12,9 +12,9 @@ from conftest import same_weights
 from parity.single_file import TINY
 from safetensors.torch import save_file
 
-from osdface_core import ModelConfig, OSDFaceModel, VREConfig
+from osdface_core import ModelConfig, OSDFaceModel, VREConfig, load_model
 from osdface_core.errors import NotACheckpointError
-from osdface_core.weights import convert, load_bundle, load_model, save_bundle
+from osdface_core.weights import convert, load_bundle, save_bundle
 from osdface_core.weights.files import read_tensors, sha256
 
 
@@ -110,7 +110,7 @@ def test_weights_are_read_lazily_not_copied(tiny_weights, tmp_path):
     script = f"""
 import re, torch
 from diffusers import UNet2DConditionModel, AutoencoderKL
-from osdface_core.weights import load_model
+from osdface_core import load_model
 def own(): return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 load_model()
 before = own()

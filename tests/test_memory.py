@@ -29,7 +29,7 @@ def comfyui(tmp_path):
     folder = tmp_path / "models" / "osdface"
     folder.mkdir()
     config = load_starter().config
-    unet = {**config.unet, "block_out_channels": [64, 96, 800]}
+    unet = replace(config.unet, block_out_channels=(64, 96, 800))
     save_bundle(OSDFaceModel(replace(config, unet=unet)), folder / BUNDLE)
     server = start_comfyui(tmp_path, Path(os.environ["COMFYUI_PATH"]))
     yield server

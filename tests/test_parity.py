@@ -7,7 +7,7 @@ from parity.harness import CASES, HERE, LIMITS, STRIDE, differences, load_case, 
 from safetensors.torch import load_file
 from torch import Tensor
 
-from osdface_core.fast import prepare
+from osdface_core import prepare
 
 Outcome = dict[str, Tensor]
 

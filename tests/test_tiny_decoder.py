@@ -1,14 +1,13 @@
 """The approximate decoder: both ways its weights are stored, and its place in a prepared model."""
 
-import copy
-
 import pytest
 import torch
+from conftest import twin_of
 from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
 from osdface_core import WeightsError, prepare
-from osdface_core.fast.tiny_decoder import TinyDecoder
+from osdface_core.inference.tiny_decoder import TinyDecoder
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +35,13 @@ def test_it_decodes_as_diffusers_does(tiny_vae, path):
 
 
 def test_a_prepared_model_decodes_with_it_alone(tiny, path, tiny_vae):
-    model = prepare(copy.deepcopy(tiny), decoder=path)
+    model = prepare(twin_of(tiny), decoder=path)
     model.vae.decoder.register_forward_pre_hook(lambda *_: pytest.fail("the VAE's decoder ran"))
     latents = torch.randn(1, 4, 8, 8)
     with torch.no_grad():
         assert torch.equal(model.one_step.decode(latents), tiny_vae.decode(latents).sample)
-    assert {key for key in model.state_dict() if "tiny" in key} == {
-        f"tiny_decoder.decoder.{key.removeprefix('decoder.')}"
-        for key in tiny_vae.state_dict()
-        if key.startswith("decoder.")
+    assert {key for key in model.state_dict() if key.startswith("decoder.")} == {
+        f"decoder.decoder.{key.removeprefix('decoder.')}" for key in tiny_vae.state_dict() if key.startswith("decoder.")
     }
 
 

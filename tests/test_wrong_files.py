@@ -13,7 +13,7 @@ from parity import recipe
 from parity.single_file import TINY, as_single_file
 from safetensors.torch import save_file
 
-from osdface_core import OSDFaceError, WeightsError
+from osdface_core import OSDFaceError, WeightsError, load_model
 from osdface_core.errors import (
     KeysError,
     LoraError,
@@ -24,7 +24,7 @@ from osdface_core.errors import (
     WeightsNotFoundError,
     WrongBaseError,
 )
-from osdface_core.weights import load_authors_files, load_model
+from osdface_core.weights import load_authors_files
 from osdface_core.weights.files import read_tensors
 from osdface_core.weights.sd21 import LDM_TELLTALE_KEY
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..detectors import load_detector
 from ..embedders import load_embedder
-from ..weights import load_model
+from ..inference import load_model
 from .detect import best_device
 from .outputs import refuse_to_overwrite
 

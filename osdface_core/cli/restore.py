@@ -11,14 +11,15 @@ from tqdm import tqdm
 
 from ..color import Method
 from ..errors import ImageError
-from ..fast import Placement, Precision, load_prepared
 from ..images import SUFFIXES, read_photo, write_photo
+from ..inference import Placement, load_model
 from ..masks import Shape
 from ..model import OSDFaceModel
 from ..parsing import PARTS, FaceParser, load_parser
 from ..pipeline import enlarged, restore_aligned, restore_image
+from ..precision import Precision
 from ..serialization import Json
-from ..weights import load_model
+from ..weights import read_model
 from .choice import Choice, add_choice, check_choice
 from .outputs import refuse_to_overwrite, write_json
 from .video import add_video, check_video, is_video, restore_clip
@@ -121,10 +122,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def load(options: argparse.Namespace) -> OSDFaceModel:
-    """The model, prepared for speed; for --exact as the authors' program computes."""
+    """The model, ready for speed; for --exact with PyTorch's own convolutions, in float32, as the authors' program."""
     if options.exact:
-        return load_model(options.weights, options.base, device=options.device, dtype=torch.float32)
-    return load_prepared(
+        return read_model(options.weights, options.base).to(options.device)
+    return load_model(
         options.weights,
         options.base,
         device=options.device,

@@ -10,9 +10,9 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import WeightsError
+from ..precision import DTYPES
 from ..weights import convert
 from ..weights.authors import LORA_FILE, PROMPT_FILE, VRE_FILE
-from ..weights.bundle import DTYPES
 from ..weights.catalog import CATALOG, entry_named
 from ..weights.download import download
 from ..weights.export import export

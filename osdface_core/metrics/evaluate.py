@@ -85,7 +85,7 @@ def restorer(model: OSDFaceModel, *, steps: int = 1, batch_size: int = 4) -> Met
         one_step, embeds = model.one_step, model.vre(images).embeds
         latents = model.encode(2 * images - 1, None)
         for now, following in zip(timesteps, [*timesteps[1:], None], strict=True):
-            noise = model.predict_noise(latents, now, embeds)
+            noise = one_step.predict_noise(latents, now, embeds)
             latents = replace(one_step, timestep=now).original(latents, noise)
             if following is not None:
                 alpha = float(model.alphas_cumprod[following])

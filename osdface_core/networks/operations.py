@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 @contextmanager
-def cast(layer: nn.Module, like: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+def cast(layer: Any, like: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The weight and bias of a layer, in the precision of `like` (weights may be stored in another one)."""
-    weight, bias = layer.weight, layer.bias
-    yield weight.to(like.dtype), None if bias is None else bias.to(like.dtype)
+    yield layer.weight.to(like.dtype), None if layer.bias is None else layer.bias.to(like.dtype)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:

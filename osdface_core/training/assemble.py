@@ -1,17 +1,14 @@
 """The model that a restorer is trained in, put together from finished stages and files."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..model import ModelConfig, OSDFaceModel
-from ..serialization import Json
-from ..weights import load_model
+from ..networks.config import VAEConfig
+from ..weights import read_model
 from ..weights.files import Tensors, fill, read_tensors
-from ..weights.sd21 import read_base
+from ..weights.sd21 import read_base, read_json
 from .vre_stage import load_autoencoder
 
 
@@ -32,7 +29,9 @@ class Parts:
 def assemble(config: ModelConfig, parts: Parts) -> OSDFaceModel:
     """A model of the given sizes, or of those of the files it is made from. Raises a WeightsError."""
     if parts.model is not None:
-        return load_model(parts.model, parts.base, dtype=torch.float32)
+        model = read_model(parts.model, parts.base)
+        model.load_state_dict(own(model.state_dict()), assign=True)
+        return model
     files: dict[str, tuple[Tensors, Any]] = {}
     if parts.base is not None:
         config, unet, vae = read_base(parts.base, config)
@@ -49,10 +48,10 @@ def assemble(config: ModelConfig, parts: Parts) -> OSDFaceModel:
     return model
 
 
-def read_vae(folder: str | Path) -> tuple[Json, Tensors, Path]:
-    """What an autoencoder stage left: its VAE's configuration in diffusers' terms, its tensors, and their file."""
+def read_vae(folder: str | Path) -> tuple[VAEConfig, Tensors, Path]:
+    """What an autoencoder stage left: its VAE's configuration, its tensors, and their file."""
     path = Path(folder) / "vae" / "diffusion_pytorch_model.safetensors"
-    return json.loads((path.parent / "config.json").read_text(encoding="utf-8")), read_tensors(path)[0], path
+    return VAEConfig.from_json(read_json(path.parent / "config.json")), read_tensors(path)[0], path
 
 
 def own(tensors: Tensors) -> Tensors:

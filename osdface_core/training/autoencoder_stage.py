@@ -1,14 +1,17 @@
 """The VAE of a model that does not stand on Stable Diffusion's: its own, trained first."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..model import ModelConfig
+from ..networks.vae import VAE, sample
 from ..weights.files import fill
+from ..weights.sd21 import WEIGHT_NAMES
 from .assemble import own, read_vae
 from .losses import Losses
 from .reconstruction import Reconstruction, ReconstructionConfig
@@ -26,14 +29,12 @@ class AutoencoderConfig:
 
 
 class AutoencoderStage(Stage):
-    """Good photographs through diffusers' AutoencoderKL and back."""
+    """Good photographs through the VAE and back."""
 
     def __init__(self, model: ModelConfig, config: AutoencoderConfig):
-        from diffusers import AutoencoderKL
-
         super().__init__()
         self.config = config
-        self.vae: Any = AutoencoderKL.from_config(model.vae)
+        self.vae = VAE(model.vae)
         if config.start is not None:
             _, tensors, path = read_vae(config.start)
             fill(self.vae, own(tensors), path)
@@ -48,11 +49,10 @@ class AutoencoderStage(Stage):
         return self.reconstruction.critic
 
     def losses(self, batch: Batch, step: int) -> Losses:
-        posterior = self.vae.encode(2 * batch["hq"] - 1).latent_dist
-        latents = posterior.sample()
-        images = (self.vae.decode(latents).sample.float() + 1) / 2
-        self.latent_square.lerp_(posterior.mode().detach().float().square().mean(), 0.01 if step else 1.0)
-        last = self.vae.decoder.conv_out.weight
+        posterior = self.vae.encode(2 * batch["hq"] - 1)
+        images = (self.vae.decode(sample(posterior)).float() + 1) / 2
+        self.latent_square.lerp_(posterior.mean.detach().float().square().mean(), 0.01 if step else 1.0)
+        last = self.vae.decoder.last_layer
         losses = self.reconstruction.losses(images, batch["hq"], last, self.judged(step))
         return losses | {"kl": self.config.kl_weight * posterior.kl().mean() / batch["hq"][0].numel()}
 
@@ -61,10 +61,13 @@ class AutoencoderStage(Stage):
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Tensor:
-        images = self.vae(2 * batch["hq"] - 1).sample.float()
+        images = self.vae.decode(self.vae.encode(2 * batch["hq"] - 1).mean).float()
         return torch.stack([batch["hq"], (images / 2 + 0.5).clamp(0, 1)])
 
     def save(self, folder: Path) -> None:
         """A diffusers folder, `vae`, whose scaling factor brings latents to a standard deviation of 1."""
-        self.vae.register_to_config(scaling_factor=float(self.latent_square) ** -0.5)
-        self.vae.save_pretrained(folder / "vae")
+        config = replace(self.vae.config, scaling_factor=float(self.latent_square) ** -0.5)
+        (folder / "vae").mkdir(parents=True, exist_ok=True)
+        (folder / "vae" / "config.json").write_text(json.dumps(config.to_json()), encoding="utf-8")
+        tensors = {key: tensor.contiguous().cpu() for key, tensor in self.vae.state_dict().items()}
+        save_file(tensors, folder / "vae" / WEIGHT_NAMES[0])

@@ -2,10 +2,12 @@
 
 import copy
 import itertools
-from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..networks.unet import UNet
 
 
 class PatchCritic(nn.Module):
@@ -32,11 +34,10 @@ class LatentCritic(nn.Module):
     of the face through the UNet's cross-attention.
     """
 
-    def __init__(self, unet: Any, hidden: int = 256):
-        """unet: a UNet2DConditionModel, whose down half is copied."""
+    def __init__(self, unet: UNet, hidden: int = 256):
+        """unet: whose down half is copied."""
         super().__init__()
         self.conv_in = copy.deepcopy(unet.conv_in)
-        self.time_proj = copy.deepcopy(unet.time_proj)
         self.time_embedding = copy.deepcopy(unet.time_embedding)
         self.down_blocks = copy.deepcopy(unet.down_blocks)
         self.mid_block = copy.deepcopy(unet.mid_block)
@@ -47,12 +48,11 @@ class LatentCritic(nn.Module):
     def forward(self, latents: Tensor, timesteps: Tensor, embeds: Tensor) -> Tensor:
         """latents [N,C,h,w], timesteps [N], embeds [N,T,D] -> [N,1,h',w'], above 0 means real."""
         dtype = self.conv_in.weight.dtype
-        time = self.time_embedding(self.time_proj(timesteps).to(dtype))
+        time = F.silu(self.time_embedding(timesteps, dtype))
         x, embeds = self.conv_in(latents.to(dtype)), embeds.to(dtype)
         for block in [*self.down_blocks, self.mid_block]:
-            crosses = getattr(block, "has_cross_attention", False)
-            x = block(x, temb=time, encoder_hidden_states=embeds) if crosses else block(x, temb=time)
-            x = x[0] if isinstance(x, tuple) else x
+            made = block(x, [resnet.time_shift(time) for resnet in block.resnets], embeds)
+            x = made[0] if isinstance(made, tuple) else made
         return self.verdict(self.head(x))
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +10,10 @@ from torch import Tensor, nn
 from ..embedders import load_embedder
 from ..identity import embed_aligned
 from ..model import ModelConfig, OSDFaceModel
+from ..networks.unet import UNet
+from ..precision import DTYPES
 from ..weights.authors import write_authors_files
-from ..weights.bundle import DTYPES, LICENCES, save_bundle
+from ..weights.bundle import LICENCES, save_bundle
 from ..weights.files import Tensors, fill
 from ..weights.lora import ALPHA, RANK, TARGETS, merge_lora
 from .assemble import Parts, assemble
@@ -141,8 +142,9 @@ class RestorerStage(Stage):
             with torch.autocast(images.device.type, enabled=False):
                 features = vre.encoder(images.float())
         embeds = vre.prompt(features).embeds
-        noise = model.predict_noise(latents, model.config.timestep, embeds)
-        return model.one_step.original(latents, noise), embeds
+        one_step = model.one_step
+        noise = one_step.predict_noise(latents, model.config.timestep, embeds)
+        return one_step.original(latents, noise), embeds
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Tensor:
@@ -163,15 +165,15 @@ class RestorerStage(Stage):
         save_bundle(model, folder / BUNDLE, dtype=DTYPES[self.config.store], licences=self.config.licences)
 
 
-def add_lora(unet: Any) -> None:
+def add_lora(unet: UNet) -> None:
     """OSDFace's LoRA: rank 16 on the attention, feed-forward and convolution layers of the UNet's blocks."""
-    from peft import LoraConfig
+    from peft import LoraConfig, inject_adapter_in_model
 
     adapter = LoraConfig(r=RANK, lora_alpha=int(ALPHA), init_lora_weights="gaussian", target_modules=TARGETS)
-    unet.add_adapter(adapter)
+    inject_adapter_in_model(adapter, unet)
 
 
-def lora_of(unet: Any) -> Tensors:
+def lora_of(unet: UNet) -> Tensors:
     """The trained LoRA, under the names that the authors' program gives it."""
     from peft import get_peft_model_state_dict
 

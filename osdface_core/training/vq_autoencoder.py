@@ -1,13 +1,13 @@
 """The autoencoder behind the VRE: its encoder and dictionary as at inference, and a decoder to train them by."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..vre import VectorQuantizer, VREConfig, VREncoder
+from ..networks.autoencoder import Decoder
+from ..vre import GROUPS, VectorQuantizer, VREConfig, VREncoder
 from .stage import Gather
 
 COMMITMENT = 0.25
@@ -32,21 +32,12 @@ class VQAutoencoder(nn.Module):
     """Images [N,3,H,W], 0..1 -> the same through a dictionary, at the VRE's own size (paper section 3.2, stage 1)."""
 
     def __init__(self, config: VREConfig):
-        from diffusers.models.autoencoders.vae import Decoder
-
         super().__init__()
         self.config = config
         self.encoder = VREncoder(config)
         self.quantizer = VectorQuantizer(config)
         self.post_quant_conv = nn.Conv2d(config.code_channels, config.code_channels, 1)
-        levels = len(config.channel_multipliers)
-        self.decoder: Any = Decoder(
-            in_channels=config.code_channels,
-            out_channels=3,
-            up_block_types=("AttnUpDecoderBlock2D",) + ("UpDecoderBlock2D",) * (levels - 1),
-            block_out_channels=tuple(config.base_channels * multiplier for multiplier in config.channel_multipliers),
-            layers_per_block=config.layers_per_block,
-        )
+        self.decoder = Decoder(config.code_channels, 3, config.widths, config.layers_per_block, GROUPS, attention=True)
         self.usage: Tensor
         self.register_buffer("usage", torch.zeros(config.codes))
 

@@ -55,7 +55,7 @@ class VREStage(Stage):
     def losses(self, batch: Batch, step: int) -> Losses:
         images, quantized = self.autoencoder(batch[self.config.side])
         target = self.autoencoder.target(batch[self.config.side])
-        last = self.autoencoder.decoder.conv_out.weight
+        last = self.autoencoder.decoder.last_layer
         losses = self.reconstruction.losses(images, target, last, self.judged(step)) | {"vq": quantized.loss}
         if self.guide is not None:
             with torch.no_grad():

@@ -3,50 +3,36 @@
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from ..errors import WeightsNotFoundError
 from ..model import ModelConfig, OSDFaceModel
+from ..networks.operations import TORCH, Operations
 from .authors import authors_paths, load_authors_files
 from .bundle import load_bundle, save_bundle
 from .find import locate
 from .sd21 import base_files
 from .starter import load_starter
 
-__all__ = ["convert", "load_authors_files", "load_bundle", "load_model", "load_starter", "read_model", "save_bundle"]
+__all__ = ["convert", "load_authors_files", "load_bundle", "load_starter", "read_model", "save_bundle"]
 
 
-def load_model(
-    weights: str | Path | None = None,
-    base: str | Path | None = None,
-    *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
+def read_model(
+    weights: str | Path | None = None, base: str | Path | None = None, ops: Operations = TORCH
 ) -> OSDFaceModel:
-    """The model in `weights`, ready on `device`.
+    """The model in `weights` as it is stored, memory-mapped where it can be.
 
     weights: a bundle, or the folder with the authors' files (which needs `base`), or None for the built-in starter.
     base: SD 2.1-base, as a diffusers folder or a single file.
+    ops: the layers that the networks are built with.
     Both may be names in the catalogue ("osdface", "sd21-base") for files that are found on this machine.
-    dtype: of the UNet and VAE; None computes in float32 on a CPU and in the stored precision elsewhere.
     Raises a WeightsError that says what is wrong with which file.
     """
-    model = read_model(weights, base)
-    if dtype is None and torch.device(device).type == "cpu":
-        dtype = torch.float32
-    for network in (model.unet, model.vae):
-        nn.Module.to(network, dtype=dtype)
-    return model.to(device)
-
-
-def read_model(weights: str | Path | None = None, base: str | Path | None = None) -> OSDFaceModel:
-    """The model in `weights` as it is stored, memory-mapped where it can be. Raises what `load_model` does."""
     weights = None if weights is None else locate(weights)
     if weights is None:
-        return load_starter()
+        return load_starter(ops)
     if weights.is_dir():
-        return load_authors_files(weights, require_base(weights, base))
-    return load_bundle(weights)
+        return load_authors_files(weights, require_base(weights, base), ops=ops)
+    return load_bundle(weights, ops)
 
 
 def convert(

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from ..errors import KeysError, ShapeError, WeightsNotFoundError
 from ..model import ModelConfig, OSDFaceModel
+from ..networks.operations import TORCH, Operations
 from ..vre import VRE, VREConfig
 from ..whole_file import whole_file
 from .catalog import entry_named
@@ -48,7 +49,9 @@ UNUSED_NORM = re.compile(r"attn(_1|\.\d+)\.norm2\.")
 """In the checkpoint, but no part of the computation."""
 
 
-def load_authors_files(folder: str | Path, base: str | Path, config: ModelConfig | None = None) -> OSDFaceModel:
+def load_authors_files(
+    folder: str | Path, base: str | Path, config: ModelConfig | None = None, ops: Operations = TORCH
+) -> OSDFaceModel:
     """OSDFace from a folder with the authors' three files and SD 2.1-base (diffusers folder or single file).
 
     config: sizes, where they cannot be read off the files (a single-file base) and the prompt's kind; OSDFace's own by
@@ -61,19 +64,19 @@ def load_authors_files(folder: str | Path, base: str | Path, config: ModelConfig
     config = replace(config, vre=sizes_of(vre_tensors, config.vre, vre_path))
     config, unet, vae = read_base(base, config)
     with torch.device("meta"):
-        model = OSDFaceModel(config)
+        model = OSDFaceModel(config, ops=ops)
     fill_vre(model.vre, vre_tensors, vre_path, prompt_path)
     fill(model.unet, merge_lora(unet, read_tensors(lora_path)[0], lora_path), base)
     fill(model.vae, vae, base)
     return model
 
 
-def load_authors_vre(folder: str | Path) -> VRE:
+def load_authors_vre(folder: str | Path, ops: Operations = TORCH) -> VRE:
     """The embedder alone, for a UNet and VAE from elsewhere. Raises a WeightsError like `load_authors_files`."""
     vre_path, _, prompt_path = authors_paths(folder, ModelConfig())
     tensors = read_vre(vre_path)
     with torch.device("meta"):
-        vre = VRE(sizes_of(tensors, VREConfig(), vre_path))
+        vre = VRE(sizes_of(tensors, VREConfig(), vre_path), ops)
     fill_vre(vre, tensors, vre_path, prompt_path)
     return vre.eval().requires_grad_(False)
 

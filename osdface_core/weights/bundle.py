@@ -1,7 +1,7 @@
 """The bundle: a whole model in one safetensors file, LoRA merged, with its configuration and its provenance."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -10,15 +10,12 @@ from safetensors.torch import save_file
 
 from ..errors import NotACheckpointError
 from ..model import ModelConfig, OSDFaceModel
-from ..serialization import Json
+from ..networks.operations import TORCH, Operations
 from ..whole_file import whole_file
 from .files import fill, read_tensors, sha256
 
 FORMAT = "1"
 """Raised when a bundle changes in a way that older versions cannot read."""
-
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""The precisions in which UNet and VAE can be stored."""
 
 LICENCES = (
     "OSDFace's own weights: their authors state no licence, so all rights are reserved; do not pass them on. "
@@ -63,7 +60,7 @@ def save_bundle(
         partial.chmod(0o644)
 
 
-def load_bundle(path: str | Path) -> OSDFaceModel:
+def load_bundle(path: str | Path, ops: Operations = TORCH) -> OSDFaceModel:
     """The model in a bundle, in the precision it is stored in, its weights memory-mapped from the file.
 
     Raises a WeightsError where the file is no bundle, or a damaged one.
@@ -71,12 +68,12 @@ def load_bundle(path: str | Path) -> OSDFaceModel:
     tensors, metadata = read_tensors(path)
     config = bundle_config(path, metadata)
     with torch.device("meta"):
-        model = OSDFaceModel(config, notice=metadata.get("notice", ""))
+        model = OSDFaceModel(config, metadata.get("notice", ""), ops)
     fill(model, tensors, path)
     return model
 
 
-def bundle_config(path: str | Path, metadata: Json) -> ModelConfig:
+def bundle_config(path: str | Path, metadata: Mapping[str, str]) -> ModelConfig:
     if metadata.get("osdface_bundle") != FORMAT:
         raise NotACheckpointError(
             path,
@@ -85,7 +82,7 @@ def bundle_config(path: str | Path, metadata: Json) -> ModelConfig:
         )
     try:
         return ModelConfig.from_json(json.loads(metadata["config"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         problem = f"its configuration cannot be read ({type(error).__name__}: {error})."
         raise NotACheckpointError(
             path, problem, "It may come from a newer version: update, or convert again."

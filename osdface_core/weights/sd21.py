@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import NotACheckpointError, WeightsNotFoundError, WrongBaseError
 from ..model import ModelConfig
+from ..networks.config import UNetConfig, VAEConfig
 from ..serialization import Json
 from .catalog import entry_named
 from .files import Tensors, read_tensors
@@ -44,14 +45,11 @@ def read_folder(base: Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, 
         raise WrongBaseError(path, f"this model's prediction_type is {prediction!r}, expected 'epsilon'.", USE_BASE)
     unet, vae = read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")
     check_context(base / "unet" / "config.json", unet.get("cross_attention_dim"), config)
-    completed = replace(
-        config,
-        unet=unet,
-        vae=vae,
-        beta_start=scheduler.get("beta_start", config.beta_start),
-        beta_end=scheduler.get("beta_end", config.beta_end),
-        beta_schedule=scheduler.get("beta_schedule", config.beta_schedule),
-    )
+    own = {name: scheduler[name] for name in ("beta_start", "beta_end", "beta_schedule") if name in scheduler}
+    try:
+        completed = replace(config, unet=UNetConfig.from_json(unet), vae=VAEConfig.from_json(vae), **own)
+    except ValueError as error:
+        raise WrongBaseError(base, f"its configuration is not SD 2.1-base's ({error}).", USE_BASE) from error
     vae_tensors = read_tensors(weight_file(base / "vae"))[0]
     for old, new in OLD_ATTENTION_NAMES.items():
         vae_tensors = {key.replace(old, new): tensor for key, tensor in vae_tensors.items()}
@@ -92,8 +90,8 @@ def read_single_file(path: Path, config: ModelConfig) -> tuple[ModelConfig, Tens
     telltale = tensors.get(LDM_TELLTALE_KEY)
     if telltale is not None and telltale.float().std(correction=0) > V_PREDICTION_SPREAD:
         raise WrongBaseError(path, "this looks like SD 2.1 768, which predicts v, not epsilon.", USE_BASE)
-    unet = convert_ldm_unet_checkpoint(tensors, {"layers_per_block": 2, **config.unet})
-    vae = convert_ldm_vae_checkpoint(tensors, config.vae)
+    unet = convert_ldm_unet_checkpoint(tensors, config.unet.to_json())
+    vae = convert_ldm_vae_checkpoint(tensors, config.vae.to_json())
     return config, unet, vae
 
 

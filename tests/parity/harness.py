@@ -14,6 +14,7 @@ from torch import Tensor
 
 import osdface_core
 from osdface_core import ModelConfig, OSDFaceModel, VREConfig
+from osdface_core.networks.vae import VAE
 from osdface_core.weights import load_authors_files
 
 HERE = Path(__file__).parent
@@ -80,27 +81,27 @@ def run_case(model: OSDFaceModel, image: Path, png: Path) -> dict[str, Tensor]:
         seen["vre_indices"] = prompts.token_ids[0].to(torch.int32)
         seen["prompt_embeds"] = prompts.embeds
 
-    def saw_posterior(_module, _inputs, moments):
-        seen["latent_mean"], seen["latent_logvar"] = moments.chunk(2, dim=1)
-
-    def saw_unet(_module, inputs, output):
-        scaled, spread = inputs[0] / model.vae.config.scaling_factor, (seen["latent_logvar"] / 2).exp()
+    def saw_unet(_module, inputs, noise):
+        scaled, spread = inputs[0] / model.config.vae.scaling_factor, (seen["latent_logvar"] / 2).exp()
         seen["latent_noise"] = (scaled - seen["latent_mean"]) / spread
-        seen["unet_out"] = output.sample
+        seen["unet_out"] = noise
 
-    def saw_latent(_module, inputs):
-        seen["x0"] = inputs[0] * model.vae.config.scaling_factor
+    def encode(images):
+        posterior = VAE.encode(model.vae, images)
+        seen["latent_mean"], seen["latent_logvar"] = posterior.mean, posterior.log_variance
+        return posterior
 
-    hooks = [
-        model.vre.register_forward_hook(saw_prompts),
-        model.vae.quant_conv.register_forward_hook(saw_posterior),
-        model.unet.register_forward_hook(saw_unet),
-        model.vae.post_quant_conv.register_forward_pre_hook(saw_latent),
-    ]
+    def decode(latents):
+        seen["x0"] = latents * model.config.vae.scaling_factor
+        return VAE.decode(model.vae, latents)
+
+    hooks = [model.vre.register_forward_hook(saw_prompts), model.unet.register_forward_hook(saw_unet)]
+    model.vae.encode, model.vae.decode = encode, decode
     photo = osdface_core.read_photo(image)
     restored = osdface_core.restore_aligned(photo.pixels, model, exact=True, seed=SEED)
     for hook in hooks:
         hook.remove()
+    del model.vae.encode, model.vae.decode
     osdface_core.write_photo(png, restored, truncate=True)
     top, left = (length // 2 - 32 for length in restored.shape[2:])
     seen["image_crop"] = restored[0, :, top : top + 64, left : left + 64]

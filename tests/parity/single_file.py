@@ -8,8 +8,11 @@ from parity import recipe
 from safetensors.torch import load_file
 
 from osdface_core import ModelConfig
+from osdface_core.networks.config import UNetConfig, VAEConfig
 
-TINY = ModelConfig(unet=recipe.unet_config("tiny"), vae=recipe.vae_config("tiny"))
+TINY = ModelConfig(
+    unet=UNetConfig.from_json(recipe.unet_config("tiny")), vae=VAEConfig.from_json(recipe.vae_config("tiny"))
+)
 """A single file does not tell its sizes: these are the recipe's."""
 
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from ...model import OSDFaceModel
+from ...networks.operations import TORCH, Operations
 from ..bundle import load_bundle
 
 BUNDLE = Path(__file__).with_name("starter.safetensors")
 
 
-def load_starter() -> OSDFaceModel:
+def load_starter(ops: Operations = TORCH) -> OSDFaceModel:
     """The starter model: OSDFace's structure at a small size, for 256 px crops. Its `notice` says what it is worth."""
-    return load_bundle(BUNDLE)
+    return load_bundle(BUNDLE, ops)

@@ -7,9 +7,9 @@ themselves. Products run as a grouped 1x1 convolution.
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from .group_norm import scale_and_shift
+from .group_norm import Norm, terms
 from .onednn import grouped
 
 POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
@@ -58,7 +58,7 @@ FROM_WINDOW = {scale: from_window(scale) for scale in (1, 2)}
 
 
 def conv3x3(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, scale: int = 1, norm: nn.GroupNorm | None = None
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, scale: int = 1, norm: Norm | None = None
 ) -> Tensor:
     """conv2d(x, weight, bias, padding=1) of float32 [N,C,H,W], in channels-last memory.
 
@@ -79,7 +79,7 @@ def conv3x3(
     pixels = x.permute(0, 2, 3, 1).contiguous()
     result = x.new_empty(count, down, TILE, across, TILE, out)
     for n in range(count):
-        change = None if norm is None else scale_and_shift(norm, pixels[n].view(-1, channels))
+        change = None if norm is None else terms(norm, pixels[n].view(-1, channels))
         for first in range(0, down, rows):
             last = min(first + rows, down)
             tiles = (last - first) * across
@@ -96,17 +96,16 @@ def transform_kernels(weight: Tensor) -> Tensor:
     return (FROM_KERNEL.to(weight) @ weight.reshape(-1, 9).T).view(-1, weight.shape[1], 1, 1)
 
 
-def strip(
-    pixels: Tensor, first: int, last: int, across: int, scale: int, change: tuple[Tensor, Tensor] | None
-) -> Tensor:
-    """The windows of tile rows first..last of an image [H,W,C], after `change` and SiLU: [rows,across,6,6,C], or 4,4
-    of one to be enlarged."""
+def strip(pixels: Tensor, first: int, last: int, across: int, scale: int, change: tuple[Tensor, ...] | None) -> Tensor:
+    """The windows of tile rows first..last of an image [H,W,C], after `change` (less, times, plus) and a SiLU:
+    [rows,across,6,6,C], or 4,4 of one to be enlarged."""
     height, width = pixels.shape[:2]
     step = TILE // scale
     top, bottom = first * step - 1, last * step + 1
     upper, lower = max(top, 0), min(bottom, height)
     rows = pixels[upper:lower]
     if change is not None:
-        rows = F.silu(torch.addcmul(change[1], rows, change[0]), inplace=True)
+        mean, factor, bias = change
+        rows = F.silu(torch.addcmul(bias, rows - mean, factor), inplace=True)
     rows = F.pad(rows, (0, 0, 1, across * step + 1 - width, upper - top, bottom - lower))
     return rows.unfold(0, window_of(scale), step).unfold(1, window_of(scale), step).permute(0, 1, 3, 4, 2)

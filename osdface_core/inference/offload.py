@@ -6,7 +6,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ..memory import SPARE, face_bytes, free_bytes, weight_bytes
+from ..devices import free_bytes, pinned, upload
+from ..memory import SPARE, face_bytes, weight_bytes
 from ..model import OSDFaceModel
 
 Placement = Literal["auto", "whole", "parts"]
@@ -31,18 +32,21 @@ class Turns:
         self.away: list[tuple[nn.Parameter, Tensor]] = []
         """The parameters on the device, and what they are at home."""
         self.present: str | None = None
-        if device.type == "cuda":  # pinned memory, so that the host need not wait for copies
+        if device.type == "cuda":  # from where the host need not wait for copies
             for parameter in (p for modules in parts.values() for p in parameters(modules)):
-                parameter.data = parameter.data.pin_memory()
+                parameter.data = pinned(parameter.data)
 
     def bring(self, part: str) -> None:
-        """Put `part` on the device, in the place of the one that is there."""
-        if part != self.present:
-            self.clear()
-            self.present = part
-            self.away = [(parameter, parameter.data) for parameter in parameters(self.parts[part])]
-            for parameter, home in self.away:
-                parameter.data = home.to(self.device, non_blocking=True, copy=True)
+        """Put `part` on the device, in the place of the one that is there. All of it, or nothing."""
+        if part == self.present:
+            return
+        self.clear()
+        for parameter in parameters(self.parts[part]):
+            home = parameter.data
+            there = upload(home, self.device)
+            parameter.data = home.clone() if there is home else there
+            self.away.append((parameter, home))
+        self.present = part
 
     def clear(self) -> None:
         """Leave nothing on the device."""

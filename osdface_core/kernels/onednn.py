@@ -15,6 +15,11 @@ AVAILABLE = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldn
 """False on processors that PyTorch has no oneDNN for, and in a PyTorch without these operators."""
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Whether to compute in the CPU's ways."""
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """F.linear of float32 on a CPU."""
     if not AVAILABLE:

@@ -6,14 +6,16 @@ What is between a norm and a convolution is never held whole, and a block's seco
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from .group_norm import Norm
 
 PIXELS = 512 * 512
 """How many of every image are computed at once."""
 
 
 def convolve_in_stripes(
-    x: Tensor, weight: Tensor, bias: Tensor | None, *, scale: int = 1, norm: nn.GroupNorm | None = None, over: bool
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, scale: int = 1, norm: Norm | None = None, over: bool
 ) -> Tensor:
     """conv2d(x, weight, bias, padding=1) of [N,C,H,W], after `norm` and a SiLU, or enlarged `scale` times (nearest).
 
@@ -39,16 +41,14 @@ def convolve_in_stripes(
     return made
 
 
-def scale_and_shift(norm: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Tensor]:
+def scale_and_shift(norm: Norm, x: Tensor) -> tuple[Tensor, Tensor]:
     """What GroupNorm multiplies x with, and then adds: two times [N,C,1,1], in float32 at least."""
     precise = torch.promote_types(x.dtype, torch.float32)
     sums = x.sum((2, 3), dtype=precise)
     squares = torch.linalg.vector_norm(x, dim=(2, 3), dtype=precise).square()
-    pixels = x.shape[2] * x.shape[3] * x.shape[1] // norm.num_groups
-    mean, square = (
-        total.unflatten(1, (norm.num_groups, -1)).sum(2, keepdim=True) / pixels for total in (sums, squares)
-    )
-    weight, bias = (part.to(precise).view(norm.num_groups, -1) for part in (norm.weight, norm.bias))
+    pixels = x.shape[2] * x.shape[3] * x.shape[1] // norm.groups
+    mean, square = (total.unflatten(1, (norm.groups, -1)).sum(2, keepdim=True) / pixels for total in (sums, squares))
+    weight, bias = (part.to(precise).view(norm.groups, -1) for part in (norm.weight, norm.bias))
     variance = (square - mean.square()).clamp(min=0)  # which rounding takes below, where a channel is flat
     scale = weight / (variance + norm.eps).sqrt()
     return scale.flatten(1)[:, :, None, None], (bias - scale * mean).flatten(1)[:, :, None, None]

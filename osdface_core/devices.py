@@ -1,0 +1,88 @@
+"""What devices differ in: precisions, memory layouts, copies that need not be waited for, running out of memory."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_arithmetic = threading.RLock()
+"""PyTorch's choice between TF32 and IEEE float32 is one for the whole process: who changes it holds this."""
+
+
+def precise(device: torch.device) -> torch.dtype:
+    """float64 where the device has it, else float32."""
+    return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
+
+
+def pinned(tensor: Tensor) -> Tensor:
+    """The tensor in pinned memory, from where a GPU copies by itself; as it is where the system refuses that."""
+    try:
+        return tensor.pin_memory()
+    except RuntimeError:
+        return tensor
+
+
+def upload(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """The tensor on `device`, in `dtype`. From main memory to CUDA the copy waits its turn, and the host goes on."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = pinned(tensor)
+        return tensor.to(device, non_blocking=tensor.is_pinned()).to(dtype or tensor.dtype)
+    return tensor.to(device, dtype)
+
+
+def download(tensor: Tensor) -> Callable[[], Tensor]:
+    """Begin to copy a tensor to main memory. What is returned waits for this copy alone, and gives it."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu
+    try:
+        copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    except RuntimeError:
+        return tensor.cpu
+    copy.copy_(tensor, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record(torch.cuda.current_stream(tensor.device))
+
+    def wait() -> Tensor:
+        done.synchronize()
+        return copy
+
+    return wait
+
+
+@contextmanager
+def arithmetic(device: torch.device, *, tf32: bool) -> Iterator[None]:
+    """Within, CUDA computes float32 with 10 bits of mantissa (TF32) or all 23 (IEEE). Elsewhere nothing changes."""
+    if device.type != "cuda":
+        yield
+        return
+    backends: tuple[Any, ...] = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+    with _arithmetic:
+        before = [backend.fp32_precision for backend in backends]
+        try:
+            for backend in backends:
+                backend.fp32_precision = "tf32" if tf32 else "ieee"
+            yield
+        finally:
+            for backend, precision in zip(backends, before, strict=True):
+                backend.fp32_precision = precision
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device has run out of memory, as CUDA, ROCm, MPS, XPU and CPUs say it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(error).lower()
+    signs = "out of memory", "not enough memory", "alloc_failed", "can't allocate memory"
+    return isinstance(error, RuntimeError) and any(sign in said for sign in signs)
+
+
+def free_bytes(device: torch.device) -> float | None:
+    """What `device` has free for this process, what PyTorch keeps for itself included; None where that is unknown, or
+    the memory is the host's own."""
+    if device.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(torch.cuda.mem_get_info(device)[0] + kept)

@@ -1,0 +1,45 @@
+"""Load a model, ready to restore faces on a device."""
+
+from pathlib import Path
+
+import torch
+
+from ..model import OSDFaceModel
+from ..precision import Precision
+from ..weights import read_model
+from .offload import Placement, Turns, in_parts
+from .prepare import networks, prepare
+
+
+def load_model(
+    weights: str | Path | None = None,
+    base: str | Path | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    precision: str = "auto",
+    decoder: str | Path | None = None,
+    compiled: bool = False,
+    placement: Placement = "auto",
+) -> OSDFaceModel:
+    """The model in `weights`, ready to restore faces on `device`.
+
+    weights: a bundle, or the folder with the authors' files (which needs `base`), or None for the built-in starter.
+    base: SD 2.1-base, as a diffusers folder or a single file.
+    Both may be names in the catalogue ("osdface", "sd21-base") for files that are found on this machine.
+    precision: "auto", "fp32", "fp16", "bf16", or single parts as in "unet=fp16,decode=bf16". Half precision on a CPU
+        halves the memory that weights take; it computes in float32 unless the CPU is made for more.
+    decoder: TAESD's weights, to decode fast and approximately.
+    compiled: let torch.compile make the networks' code, in minutes at the first face.
+    placement: "whole" puts all of it on the device, "parts" its encoder, UNet and decoder one after the other, which
+        takes half the memory and longer; "auto" does so where there is no room for the whole.
+    Raises a WeightsError that says what is wrong with which file, and ValueError for what is no precision or placement.
+    """
+    chosen, device = Precision.parse(precision, device), torch.device(device)
+    model = prepare(read_model(weights, base), chosen, device=device, decoder=decoder, compiled=compiled)
+    if not in_parts(model, device, placement):
+        return model.to(device)
+    model.vre.to(device)
+    if isinstance(model.decoder, torch.nn.Module):
+        model.decoder.to(device)
+    model.onload = Turns(networks(model), device).bring
+    return model

@@ -1,0 +1,153 @@
+"""Encoder and decoder of an image: the halves of Stable Diffusion's VAE, and of the VQGAN behind OSDFace's prompt."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .blocks import Downsample, ImageAttention, ResnetBlock, Upsample
+from .layers import apply_convolution, channels_last, fused
+from .operations import TORCH, Operations
+
+EPS = 1e-6
+
+
+class Level(nn.Module):
+    """Residual blocks of one size, each followed by attention where asked, and what changes the size at the end."""
+
+    def __init__(self, into: int, out: int, layers: int, groups: int, ops: Operations, attention: bool):
+        super().__init__()
+        self.resnets = nn.ModuleList(ResnetBlock(into if n == 0 else out, out, groups, EPS, ops) for n in range(layers))
+        if attention:
+            self.attentions = nn.ModuleList(ImageAttention(out, groups, EPS, ops) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        attentions = getattr(self, "attentions", [None] * len(self.resnets))
+        for resnet, attention in zip(self.resnets, attentions, strict=True):
+            x = resnet(x)
+            x = x if attention is None else attention(x)
+        for resize in (*getattr(self, "downsamplers", ()), *getattr(self, "upsamplers", ())):
+            x = resize(x)
+        return x
+
+
+class Middle(nn.Module):
+    """Two residual blocks with attention between them, at the smallest size."""
+
+    def __init__(self, channels: int, groups: int, ops: Operations):
+        super().__init__()
+        self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups, EPS, ops) for _ in range(2))
+        self.attentions = nn.ModuleList([ImageAttention(channels, groups, EPS, ops)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.resnets[1](self.attentions[0](self.resnets[0](x)))
+
+
+class Half(nn.Module):
+    """What encoder and decoder share: the order of their parts, and how much of it a device computes at once."""
+
+    ops: Operations
+    conv_in: nn.Module
+    conv_norm_out: nn.Module
+    conv_out: nn.Conv2d
+    checkpointing = False
+    """Compute activations again in the backward pass instead of keeping them."""
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """The weights of the last convolution."""
+        assert isinstance(self.conv_out.weight, nn.Parameter)
+        return self.conv_out.weight
+
+    def parts(self) -> list[nn.Module]:
+        """The levels and the middle, in order."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """On a CPU one image after the other: there many at once take no less time, and as often the memory."""
+        if fused() and x.device.type == "cpu":
+            return torch.cat([self.whole(image) for image in x.split(1)])
+        return self.whole(x)
+
+    def whole(self, x: Tensor) -> Tensor:
+        run: Callable[[nn.Module, Tensor], Tensor] = recomputed if self.checkpointing else plainly
+        x = apply_convolution(self.ops, self.conv_in, channels_last(x) if fused() else x)
+        for part in self.parts():
+            x = run(part, x)
+        return apply_convolution(self.ops, self.conv_out, x, norm=self.conv_norm_out, over=True)
+
+
+def plainly(part: nn.Module, x: Tensor) -> Tensor:
+    return part(x)
+
+
+def recomputed(part: nn.Module, x: Tensor) -> Tensor:
+    made: Tensor = checkpoint(part, x, use_reentrant=False)
+    return made
+
+
+class Encoder(Half):
+    """Images [N,3,H,W] to features [N,out,h,w], half the size with every width but the last."""
+
+    def __init__(
+        self,
+        into: int,
+        out: int,
+        widths: tuple[int, ...],
+        layers: int,
+        groups: int = 32,
+        ops: Operations = TORCH,
+        attention: bool = False,
+    ):
+        """layers: residual blocks of a level. attention: at the last level, too, as a VQGAN has it."""
+        super().__init__()
+        self.ops = ops
+        self.conv_in = ops.Conv2d(into, widths[0], 3, padding=1)
+        self.down_blocks = nn.ModuleList()
+        for n, width in enumerate(widths):
+            last = n == len(widths) - 1
+            level = Level(widths[max(n - 1, 0)], width, layers, groups, ops, attention and last)
+            if not last:
+                level.downsamplers = nn.ModuleList([Downsample(width, 0, ops)])
+            self.down_blocks.append(level)
+        self.mid_block = Middle(widths[-1], groups, ops)
+        self.conv_norm_out = ops.GroupNorm(groups, widths[-1], EPS)
+        self.conv_out = ops.Conv2d(widths[-1], out, 3, padding=1)
+
+    def parts(self) -> list[nn.Module]:
+        return [*self.down_blocks, self.mid_block]
+
+
+class Decoder(Half):
+    """Features [N,into,h,w] to images [N,out,H,W], twice the size with every width but the last."""
+
+    def __init__(
+        self,
+        into: int,
+        out: int,
+        widths: tuple[int, ...],
+        layers: int,
+        groups: int = 32,
+        ops: Operations = TORCH,
+        attention: bool = False,
+    ):
+        """widths: as the encoder has them, smallest image last. layers: residual blocks of a level, less one.
+        attention: at the first level, too, as a VQGAN has it."""
+        super().__init__()
+        self.ops = ops
+        widths = widths[::-1]
+        self.conv_in = ops.Conv2d(into, widths[0], 3, padding=1)
+        self.mid_block = Middle(widths[0], groups, ops)
+        self.up_blocks = nn.ModuleList()
+        for n, width in enumerate(widths):
+            before = widths[max(n - 1, 0)]
+            level = Level(before, width, layers + 1, groups, ops, attention and n == 0)
+            if n < len(widths) - 1:
+                level.upsamplers = nn.ModuleList([Upsample(width, ops)])
+            self.up_blocks.append(level)
+        self.conv_norm_out = ops.GroupNorm(groups, widths[-1], EPS)
+        self.conv_out = ops.Conv2d(widths[-1], out, 3, padding=1)
+
+    def parts(self) -> list[nn.Module]:
+        return [self.mid_block, *self.up_blocks]
