@@ -19,6 +19,7 @@ from ..osdface_core.weights.catalog import entry_named
 from ..osdface_core.weights.files import read_tensors
 from . import sockets
 from .folders import AUTHORS, FOUND_WEIGHTS, fingerprint, weights_options, weights_path
+from .operations import COMFYUI
 from .runtime import Resident, share
 
 CONTEXT = 1024
@@ -139,7 +140,7 @@ class OSDFaceModelFromComfy(io.ComfyNode):
         folder = weights_path(weights)
         if folder is None:
             raise FileNotFoundError(cls.validate_inputs(weights))
-        vre = share(("vre", fingerprint(folder)), lambda: Resident(load_authors_vre(folder)))
+        vre = share(("vre", fingerprint(folder)), lambda: Resident(load_authors_vre(folder, ops=COMFYUI)))
         return io.NodeOutput(NativeWeights(with_lora(model, folder / LORA_FILE), vae, vre))
 
 
