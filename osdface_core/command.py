@@ -15,7 +15,7 @@ def command() -> str:
     """`osdface` where the shell finds that. Otherwise what to type in its place: what this process was started with, if
     it is the command; else the installed script, or the pack's own with the Python that is running.
     """
-    started = Path(sys.argv[0])
+    started = Path(sys.argv[0] if sys.argv else "")
     if started.name == DOOR.name or started.parts[-2:] == ("cli", "__main__.py"):
         return line(sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1])
     script = shutil.which("osdface", path=sysconfig.get_path("scripts"))

@@ -116,6 +116,8 @@ class OSDFaceModel(nn.Module):
         """What decodes scaled latents approximately, in place of the VAE."""
         self.onload: Callable[[str], None] | None = None
         """Puts a part on the device, where not all of them are there at once."""
+        self.vae_device: torch.device | None = None
+        """Where the VAE computes, if not where the rest does."""
         self.lock = threading.Lock()
         self.eval().requires_grad_(False)
 
@@ -131,7 +133,7 @@ class OSDFaceModel(nn.Module):
 
         def predict_noise(latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
             self.bring("unet")
-            latents = latents.to(self.precision.unet)
+            latents = upload(latents, self.device, self.precision.unet)
             if timestep not in shifts or shifts[timestep][0].dtype != latents.dtype:
                 shifts[timestep] = self.unet.time_shifts(timestep, latents)
             return self.unet(latents, shifts[timestep], upload(embeds, latents.device, latents.dtype))
@@ -149,8 +151,9 @@ class OSDFaceModel(nn.Module):
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
         """images [N,3,H,W], -1..1 -> scaled latents: the posterior's mode, or with a seed a sample drawn on the CPU."""
         self.bring("encode")
-        with arithmetic(self.device, tf32=False):
-            posterior = self.vae.encode(upload(images, self.device, self.precision.encode))
+        device = self.vae_device or self.device
+        with arithmetic(device, tf32=False):
+            posterior = self.vae.encode(upload(images, device, self.precision.encode))
         latents = posterior.mean
         if seed is not None:
             noise = torch.randn(1, *latents.shape[1:], generator=torch.Generator().manual_seed(seed))
@@ -162,8 +165,10 @@ class OSDFaceModel(nn.Module):
         if self.decoder is not None:
             return self.decoder(latents)
         self.bring("decode")
-        with arithmetic(self.device, tf32=False):
-            return self.vae.decode((latents / self.config.vae.scaling_factor).to(self.precision.decode))
+        device = self.vae_device or self.device
+        with arithmetic(device, tf32=False):
+            latents = upload(latents / self.config.vae.scaling_factor, device, self.precision.decode)
+            return self.vae.decode(latents)
 
     def bring(self, part: str) -> None:
         if self.onload is not None:
