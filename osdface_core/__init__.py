@@ -68,13 +68,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """A public name, from its file, kept for the next time."""
-    for file, names in HOMES.items():
-        if name in names:
-            value = globals()[name] = getattr(import_module(f".{file}", __name__), name)
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # which would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        """A public name, from its file, kept for the next time."""
+        for file, names in HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f".{file}", __name__), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

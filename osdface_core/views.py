@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .batches import upload
+from .devices import upload
 from .faces import Box, Face, Point
 
 GREY = 0.5
