@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .atomic_write import atomic_write
 from .errors import ImageError
+from .libraries import library
 
 log = logging.getLogger(__name__)
 
@@ -140,8 +141,7 @@ def plain_mode(image: Image.Image) -> str:
 
 def decode_deep_png(data: bytes) -> np.ndarray:
     """A 16-bit PNG (which Pillow would cut down to 8) as [H,W,3 or 4] uint16, RGB."""
-    import cv2
-
+    cv2 = library("cv2")
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ValueError("damaged PNG")
@@ -205,8 +205,7 @@ def encode(values: np.ndarray, like: Photo, suffix: str) -> bytes:
 
 def encode_deep_png(values: np.ndarray, like: Photo) -> bytes:
     """[H,W,3 or 4] uint16, RGB -> PNG, with the colour profile and EXIF data that OpenCV leaves out."""
-    import cv2
-
+    cv2 = library("cv2")
     to_bgr = cv2.COLOR_RGB2BGR if values.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
     data = bytes(cv2.imencode(".png", cv2.cvtColor(values, to_bgr))[1])
     chunks = io.BytesIO()

@@ -13,9 +13,10 @@ if sys.version_info >= (3, 11):
 else:
     from pip._vendor import tomli as tomllib
 
-BROUGHT = {"torch", "numpy", "PIL", "safetensors", "requests", "urllib3", "filelock", "tqdm", "huggingface_hub"}
+BROUGHT = {"torch", "triton", "typing_extensions", "numpy", "PIL", "safetensors", "requests", "urllib3", "filelock"}
+BROUGHT |= {"tqdm", "huggingface_hub"}
 """What every ComfyUI from 0.19 on brings: named in its requirements, or needed by one that is (requests brings urllib3,
-transformers huggingface_hub)."""
+transformers huggingface_hub, PyTorch typing_extensions and, where there is one, Triton)."""
 
 LIBRARY_ONLY = ("training", "metrics", "cli")
 """Folders of the core that no node reaches."""
@@ -38,12 +39,6 @@ host = Host(str(base), Path.cwd())
 """
 """A ComfyUI in which nothing of ours was installed, in a process of its own."""
 
-WAITING = ("images.py", "detect.py", "detectors.py", "model.py", "vre.py", "fast/blocks.py")
-WAITS = pytest.mark.xfail(
-    strict=True,
-    reason="model.py, vre.py and fast/blocks.py import diffusers, detectors.py facexlib, detect.py and images.py cv2",
-)
-
 
 def bare(script, base):
     """What the script prints as JSON."""
@@ -53,12 +48,10 @@ def bare(script, base):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@WAITS
 def test_the_pack_is_imported(tmp_path):
     assert bare("print(sum(name.startswith('OSDFace') for name in host.ours))", tmp_path) == 21
 
 
-@WAITS
 def test_a_face_is_found_and_restored(tmp_path):
     (tmp_path / "input").mkdir()
     (tmp_path / "input" / "astronaut.png").symlink_to(ROOT / "photos" / "astronaut.png")
@@ -73,7 +66,6 @@ print(json.dumps(shown))
     assert len(list((tmp_path / "output").glob("all_in_one*.png"))) == 1
 
 
-@WAITS
 @pytest.mark.parametrize(
     ("loader", "field", "file", "folder"),
     [
@@ -102,7 +94,7 @@ def reached_by_nodes():
     for path in CORE:
         file = path.relative_to(ROOT / "osdface_core")
         if file.parts[0] not in LIBRARY_ONLY:
-            yield pytest.param(path, id=str(file), marks=[WAITS] if file.as_posix() in WAITING else [])
+            yield pytest.param(path, id=str(file))
 
 
 @pytest.mark.parametrize("path", [*reached_by_nodes()])
