@@ -62,7 +62,7 @@ class Tally:
 
 
 def recorded(file: Path) -> list[Face]:
-    runs = json.loads(file.read_text())["runs"]
+    runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
     faces = next(run for run in runs if run["run"] == "min640")["faces"]
     return [
         Face(0, 0, tuple(face["box"]), face["score"], tuple(map(tuple, face["landmarks"])))

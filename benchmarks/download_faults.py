@@ -7,6 +7,7 @@ Fails if a file under its final name is ever not the right one, or a byte on dis
 
 import argparse
 import hashlib
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -34,7 +35,10 @@ def main() -> None:
         hub.faults.pause = 0.001
         files = (File("net.pth", len(DATA), hashlib.sha256(DATA).hexdigest()),)
         entry = Entry("net", "a test", "nets", files, ("hf:me/mirror",), "https://example.org", "MIT", True)
-        killed = kill_and_resume(hub, entry, Path(folder), chosen.runs, chosen.seed)
+        # a fork starts at once; where there is none, a process imports PyTorch first
+        method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+        context = multiprocessing.get_context(method)
+        killed = kill_and_resume(hub, entry, Path(folder), chosen.runs, chosen.seed, context)
         sys.stdout.write(f"{chosen.runs} downloads whole and right, after {killed} kills\n")
         hub.shutdown()
 

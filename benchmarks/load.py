@@ -48,7 +48,7 @@ def load_theirs(work: Path) -> object:
 
 def resident() -> int:
     """Bytes of this process in memory, mapped files' pages included."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
 
 

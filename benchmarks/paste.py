@@ -56,7 +56,7 @@ PASTES = {"ours": paste_faces, "facexlib": facexlib_paste}
 
 def memory(what: str) -> float:
     """MiB of this process: "VmRSS" as it is, "VmHWM" at its highest."""
-    return int(re.search(rf"{what}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+    return int(re.search(rf"{what}:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))[1]) / 1024
 
 
 def measure(name: str, count: int, rounds: int) -> None:
@@ -65,7 +65,7 @@ def measure(name: str, count: int, rounds: int) -> None:
     cv2.setNumThreads(1)
     image, crops = scene(count)
     PASTES[name](image, crops.take(range(1)))
-    Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the highest so far
     before, times = memory("VmRSS"), []
     for _ in range(rounds):
         started = time.process_time()

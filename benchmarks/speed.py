@@ -53,8 +53,8 @@ def main() -> None:
     text = markdown(figures)
     sys.stdout.write(text)
     if chosen.output:
-        chosen.output.with_suffix(".md").write_text(text)
-        chosen.output.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
+        chosen.output.with_suffix(".md").write_text(text, encoding="utf-8")
+        chosen.output.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
@@ -90,7 +90,11 @@ def describe(device: str, threads: int) -> str:
 
 def cpu_name() -> str:
     info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    names = (
+        [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return names[0].partition(": ")[2] if names else "unknown processor"
 
 

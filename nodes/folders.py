@@ -1,4 +1,7 @@
-"""Which model files there are to choose from, and where: in ComfyUI's folders and elsewhere on this machine."""
+"""Which model files there are to choose from, and where: in ComfyUI's folders and elsewhere on this machine.
+
+Options have / between folders on every system. A workflow that was saved with Windows' \\ means the same.
+"""
 
 import os
 from collections.abc import Iterable
@@ -36,9 +39,19 @@ def register_folders() -> None:
         folder_paths.folder_names_and_paths[key] = (paths, set(extensions) | {".safetensors", ".pth", ".ckpt"})
 
 
+def filenames(key: str) -> list[str]:
+    """The files in a key's folders, without those in which macOS keeps what it knows about another."""
+    files = map(portable, folder_paths.get_filename_list(key))
+    return [file for file in files if not file.rpartition("/")[2].startswith("._")]
+
+
+def portable(option: str) -> str:
+    return option.replace("\\", "/")
+
+
 def weights_options() -> list[str]:
     """The starter, the bundles in models/osdface, and the folders there that hold the authors' files."""
-    files = folder_paths.get_filename_list(WEIGHTS)
+    files = filenames(WEIGHTS)
     folders = sorted({os.path.dirname(file) for file in files if os.path.basename(file) == VRE_FILE})
     bundles = [file for file in files if file.endswith(".safetensors") and os.path.basename(file) != LORA_FILE]
     return [STARTER, FOUND_WEIGHTS, *bundles, *(AUTHORS + (f"/{folder}" if folder else "") for folder in folders)]
@@ -57,7 +70,7 @@ def base_options() -> list[str]:
         NO_BASE,
         FOUND_BASE,
         *folders,
-        *(f"checkpoints/{name}" for name in folder_paths.get_filename_list("checkpoints")),
+        *(f"checkpoints/{name}" for name in filenames("checkpoints")),
     ]
 
 
@@ -81,11 +94,12 @@ def parser_options() -> list[str]:
 def known_files(key: str, names: Iterable[str]) -> list[str]:
     """The files of these names in a key's folders, whatever their format."""
     known = {Path(name).stem.lower() for name in names}
-    return [file for file in folder_paths.get_filename_list(key) if Path(file).stem.lower() in known]
+    return [file for file in filenames(key) if Path(file).stem.lower() in known]
 
 
 def weights_path(option: str) -> Path | None:
     """The file or folder behind an option; None for the starter. Raises FileNotFoundError."""
+    option = portable(option)
     if option == STARTER:
         return None
     if option == FOUND_WEIGHTS:
@@ -98,6 +112,7 @@ def weights_path(option: str) -> Path | None:
 
 def base_path(option: str) -> Path | None:
     """The file or folder behind an option; None for "none". Raises FileNotFoundError."""
+    option = portable(option)
     if option == NO_BASE:
         return None
     if option == FOUND_BASE:
@@ -113,6 +128,7 @@ def base_path(option: str) -> Path | None:
 
 def file_path(key: str, option: str) -> Path | None:
     """The file behind an option, wherever it is on this machine, or None where it is missing."""
+    option = portable(option)
     if option == STARTER:
         return STARTER_DETECTOR
     path = folder_paths.get_full_path(key, option)
@@ -130,13 +146,12 @@ def find_entry(entry: Entry) -> Path | None:
 
 def decoder_options() -> list[str]:
     """The VAE's own decoder, and TAESD's where ComfyUI keeps it for previews. Those of other models are left out."""
-    files = folder_paths.get_filename_list("vae_approx")
-    return [FULL, *(name for name in files if Path(name).stem == "taesd_decoder")]
+    return [FULL, *(name for name in filenames("vae_approx") if Path(name).stem == "taesd_decoder")]
 
 
 def decoder_path(option: str) -> Path | None:
     """The file behind an option; None for the VAE's own. Raises FileNotFoundError."""
-    return None if option == FULL else Path(folder_paths.get_full_path_or_raise("vae_approx", option))
+    return None if option == FULL else Path(folder_paths.get_full_path_or_raise("vae_approx", portable(option)))
 
 
 def found_path(name: str) -> Path:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import comfy.model_management
 import comfy.model_sampling
+import comfy.samplers
 import comfy.sd
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -18,16 +19,38 @@ from ..osdface_core.weights.catalog import entry_named
 from ..osdface_core.weights.files import read_tensors
 from . import sockets
 from .folders import AUTHORS, FOUND_WEIGHTS, fingerprint, weights_options, weights_path
+from .operations import COMFYUI
 from .runtime import Resident, share
 
 CONTEXT = 1024
 
 
-class NativeWeights:
-    """The same door as runtime.Weights, with ComfyUI's MODEL and VAE behind it.
+class NoiseOfLatents(comfy.samplers.Sampler):
+    """The noise that a model sees in latents, by ComfyUI's way of running a model: whatever other nodes have hung on it
+    acts, and it is loaded and cleaned up as everywhere else.
 
     With s = sqrt((1 - a) / a), ComfyUI's denoised result of z * sqrt(s^2 + 1) at s is OSDFace's x0 of z.
     """
+
+    def sample(
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        callback: Any,
+        noise: Tensor,
+        latent_image: Any = None,
+        denoise_mask: Any = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
+        """`noise`, which ComfyUI hands on as it is, are the latents; the names are ComfyUI's, for wrappers' sake."""
+        noisy = noise * (sigmas[0] ** 2 + 1).sqrt()
+        denoised = model_wrap(noisy, sigmas[0].expand(len(noisy)), **extra_args)
+        return model_wrap.inner_model.process_latent_in((noisy - denoised) / sigmas[0])  # which ComfyUI undoes
+
+
+class NativeWeights:
+    """The same door as runtime.Weights, with ComfyUI's MODEL and VAE behind it."""
 
     crop_size = 512
 
@@ -42,8 +65,12 @@ class NativeWeights:
         return faces
 
     def one_step(self, faces: int) -> OneStep:
-        sigmas = self.model.model.model_sampling.sigmas
-        return OneStep(self.encode, self.predict_noise, self.decode, 1 / (sigmas.float() ** 2 + 1))
+        return OneStep(self.encode, self.predict_noise, self.decode, 1 / (self.sigmas.float() ** 2 + 1))
+
+    @property
+    def sigmas(self) -> Tensor:
+        """The noise schedule, [1000], as nodes between the loader and this one may have changed it."""
+        return self.model.get_model_object("model_sampling").sigmas
 
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
         if seed is not None:
@@ -54,17 +81,11 @@ class NativeWeights:
         return self.model.model.process_latent_in(latents).float()
 
     def predict_noise(self, latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
-        memory = self.model.memory_required([2 * len(latents), *latents.shape[1:]])
-        comfy.model_management.load_models_gpu([self.model], memory_required=memory)
-        network, device = self.model.model, self.model.load_device
-        self.model.pre_run()
-        sigma = network.model_sampling.sigmas[timestep].to(device)
-        noisy = latents.to(device) * (sigma**2 + 1).sqrt()
-        options = self.model.model_options.get("transformer_options", {})
-        denoised = network.apply_model(
-            noisy, sigma.expand(len(noisy)), c_crossattn=embeds.to(device), transformer_options=options
-        )
-        return ((noisy - denoised) / sigma).to(latents)
+        sigma = self.sigmas[timestep]
+        guider = comfy.samplers.CFGGuider(self.model)
+        guider.inner_set_conds({"positive": [[embeds, {}]]})
+        step = torch.stack([sigma, torch.zeros_like(sigma)])
+        return guider.sample(latents, torch.zeros_like(latents), NoiseOfLatents(), step).to(latents)
 
     def decode(self, latents: Tensor) -> Tensor:
         images = self.vae.decode(self.model.model.process_latent_out(latents))
@@ -111,7 +132,7 @@ class OSDFaceModelFromComfy(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, vae: Any, weights: str) -> io.NodeOutput:
-        if isinstance(model.model.model_sampling, comfy.model_sampling.V_PREDICTION):
+        if isinstance(model.get_model_object("model_sampling"), comfy.model_sampling.V_PREDICTION):
             raise ImageError("This model predicts v, as SD 2.1 768 does. Load SD 2.1-base (512, epsilon).")
         width = model.model.model_config.unet_config.get("context_dim")
         if width != CONTEXT:
@@ -119,7 +140,7 @@ class OSDFaceModelFromComfy(io.ComfyNode):
         folder = weights_path(weights)
         if folder is None:
             raise FileNotFoundError(cls.validate_inputs(weights))
-        vre = share(("vre", fingerprint(folder)), lambda: Resident(load_authors_vre(folder)))
+        vre = share(("vre", fingerprint(folder)), lambda: Resident(load_authors_vre(folder, ops=COMFYUI)))
         return io.NodeOutput(NativeWeights(with_lora(model, folder / LORA_FILE), vae, vre))
 
 

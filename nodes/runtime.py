@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -10,17 +11,21 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
 import torch
+from comfy.ops import CastWeightBiasOp
+from torch import nn
 
 from ..osdface_core.batches import OnBatch
-from ..osdface_core.inference import prepare
-from ..osdface_core.memory import HELD, face_bytes, faces_that_fit
+from ..osdface_core.inference import networks, prepare
+from ..osdface_core.memory import HELD, face_bytes, faces_that_fit, weight_bytes
 from ..osdface_core.model import OSDFaceModel
+from ..osdface_core.networks.operations import TORCH
 from ..osdface_core.one_step import OneStep
-from ..osdface_core.precision import DTYPES, Precision
+from ..osdface_core.precision import DTYPES, NAMES, Precision
 from ..osdface_core.vre import VRE
 from ..osdface_core.weights import read_model
 from ..osdface_core.weights.download import OnProgress
 from .folders import FULL, SAME, base_path, decoder_path, fingerprint, weights_path
+from .operations import COMFYUI
 
 Loaded = TypeVar("Loaded")
 
@@ -40,45 +45,77 @@ class Resident:
     notice: what a user has to be told about their weights.
     """
 
-    def __init__(self, networks: torch.nn.Module):
+    def __init__(self, networks: nn.Module, device: torch.device | None = None, offload: torch.device | None = None):
+        """device, offload: where they compute and where they wait, if not where ComfyUI's diffusion models do."""
+        management = comfy.model_management
         self.notice: str = getattr(networks, "notice", "")
-        self.patcher = comfy.model_patcher.ModelPatcher(
+        self.partial = any(isinstance(module, CastWeightBiasOp) for module in networks.modules())
+        """Whether weights may stay behind, to be copied when they are needed."""
+        self.patcher = comfy.model_patcher.CoreModelPatcher(
             networks,
-            load_device=comfy.model_management.get_torch_device(),
-            offload_device=comfy.model_management.unet_offload_device(),
+            load_device=device or management.get_torch_device(),
+            offload_device=offload or management.unet_offload_device(),
         )
 
     def use(self, memory: float = 0) -> Any:
-        """The networks, whole, on the device that computes, with `memory` bytes free beside them."""
-        comfy.model_management.load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
+        """The networks, ready on the device that computes, with `memory` bytes free beside them."""
+        load([self], memory)
         return self.patcher.model
+
+    def settle(self) -> None:
+        """Bring what ComfyUI left behind, short of memory or under --novram, although nothing would copy it later."""
+        device = self.patcher.load_device
+        for module in self.patcher.model.modules():
+            if not isinstance(module, CastWeightBiasOp):
+                for name, parameter in list(module.named_parameters(recurse=False)):
+                    if parameter.device != device:
+                        setattr(module, name, nn.Parameter(parameter.to(device), requires_grad=False))
+                for name, buffer in list(module.named_buffers(recurse=False)):
+                    setattr(module, name, buffer.to(device))
+
+
+def load(residents: list[Resident], memory: float) -> None:
+    """Have ComfyUI bring them to where they compute, with `memory` bytes free beside them."""
+    comfy.model_management.load_models_gpu(
+        [resident.patcher for resident in residents],
+        memory_required=memory,
+        force_full_load=not all(resident.partial for resident in residents),
+    )
+    for resident in residents:
+        resident.settle()
 
 
 class Weights:
     """OSDFace's networks, as all nodes share them."""
 
-    def __init__(self, model: OSDFaceModel):
+    def __init__(self, model: OSDFaceModel, vae_device: torch.device):
         if model.notice:
             log.warning("OSDFace: %s", model.notice)
         self.notice, self.crop_size = model.notice, model.config.crop_size
-        self.resident = Resident(model)
+        self.model, parts = model, networks(model)
+        decoder = [model.decoder] if isinstance(model.decoder, nn.Module) else parts["decode"]
+        self.unet = Resident(nn.ModuleList([model.vre, *parts["unet"]]))
+        vae = nn.ModuleList([*parts["encode"], *decoder])
+        self.vae = Resident(vae, vae_device, comfy.model_management.vae_offload_device())
 
     def vre(self, faces: int) -> VRE:
         """The embedder, ready for so many faces at once."""
-        return self.resident.use(HELD["vre"] * faces).vre
+        load([self.unet], HELD["vre"] * faces)
+        return self.model.vre
 
     def one_step(self, faces: int) -> OneStep:
         """The restorer, ready for so many faces at once."""
-        return self.resident.use(face_bytes(self.resident.patcher.model) * faces).one_step
+        load([self.unet, self.vae], face_bytes(self.model) * faces)
+        return self.model.one_step
 
     def at_once(self, faces: int) -> int:
         """As many of these as a graphics card holds at once beside the weights."""
-        card = self.resident.patcher.load_device
+        card = self.unet.patcher.load_device
         if card.type == "cpu":
             return faces
-        kept = comfy.model_management.extra_reserved_memory() + self.resident.patcher.model_size()
+        kept = comfy.model_management.extra_reserved_memory() + weight_bytes(self.model)
         free = comfy.model_management.get_total_memory(card) - kept
-        return faces_that_fit(self.resident.patcher.model, free, most=faces)
+        return faces_that_fit(self.model, free, most=faces)
 
 
 _shared: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
@@ -104,16 +141,21 @@ def shared_weights(
     """The networks of these options: the copy that is loaded already, if any."""
     path, device = weights_path(option), comfy.model_management.get_torch_device()
     sd21 = base_path(base) if path is not None and path.is_dir() else None
-    unet = choose_dtype(precision)
-    encode, decode = (unet if part == SAME else DTYPES[part] for part in (encode_precision, decode_precision))
-    chosen, tiny = Precision(encode, unet, decode), decoder_path(decoder)
+    chosen, tiny = choose_precision(precision, encode_precision, decode_precision), decoder_path(decoder)
     key = ("weights", fingerprint(path), fingerprint(sd21), chosen, fingerprint(tiny), compiled)
 
-    def load() -> Weights:
-        model = read_model(path, sd21)
-        return Weights(prepare(model, chosen, device=device, decoder=tiny, compiled=compiled))
+    def load_them() -> Weights:
+        model = read_model(path, sd21, ops=TORCH if compiled else COMFYUI)
+        prepare(model, chosen, device=device, decoder=tiny, compiled=compiled)
+        vae_device = comfy.model_management.vae_device()
+        if vae_device != device:
+            model.vae_device, computed = vae_device, chosen.computed(vae_device)
+            model.precision = replace(model.precision, encode=computed.encode, decode=computed.decode)
+        if comfy.model_management.force_channels_last():
+            model.to(memory_format=torch.channels_last)
+        return Weights(model, vae_device)
 
-    return share(key, load)
+    return share(key, load_them)
 
 
 def shared_network(path: Path, read: Callable[[Path], torch.nn.Module]) -> Resident:
@@ -121,12 +163,20 @@ def shared_network(path: Path, read: Callable[[Path], torch.nn.Module]) -> Resid
     return share((read, fingerprint(path)), lambda: Resident(read(path)))
 
 
-def choose_dtype(precision: str) -> torch.dtype:
-    """fp16 keeps the image better than bf16 (71 dB against 54 dB): "auto" takes it where the device is made for it."""
+def choose_precision(precision: str, encode: str, decode: str) -> Precision:
+    """What a node's widgets say; where they leave it open, what ComfyUI was started with; else fp16, which keeps the
+    image better than bf16 (71 dB against 54 dB), where the device is made for it."""
+    management = comfy.model_management
     if precision in DTYPES:
-        return DTYPES[precision]
-    device = comfy.model_management.get_torch_device()
-    return torch.float16 if comfy.model_management.should_use_fp16(device) else torch.float32
+        unet = vae = DTYPES[precision]
+    else:
+        device, choice = management.get_torch_device(), [torch.float16, torch.float32]
+        unet = management.unet_dtype(device, supported_dtypes=choice)
+        if unet not in NAMES:
+            log.warning("OSDFace: %s is nothing that it can be stored in; it takes another precision.", unet)
+            unet = torch.float16 if management.should_use_fp16(device) else torch.float32
+        vae = management.vae_dtype(device, choice)
+    return Precision(DTYPES.get(encode, vae), unet, DTYPES.get(decode, vae))
 
 
 # -- while a node works ---------------------------------------------------------------------------------------------

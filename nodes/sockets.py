@@ -162,7 +162,7 @@ def with_pixels(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
     """The IMAGE whose pixels were `before` [B,3,H,W] with `after` instead, its alpha kept; itself if none changed."""
     if after is before:
         return image
-    return torch.cat([to_image(after), image[..., 3:].float()], dim=-1)
+    return torch.cat([to_image(after), image[..., 3:].to(after)], dim=-1)
 
 
 def to_lines(faces: Iterable[Face], values: Iterable[float]) -> str:

@@ -1,18 +1,42 @@
-"""OSDFace: one-step diffusion face restoration (arXiv 2411.17163), from photos to restored photos."""
+"""OSDFace: one-step diffusion face restoration (arXiv 2411.17163), from photos to restored photos.
 
-from .align import align_faces
-from .composite import Composite, paste_faces
-from .detect import RetinaFace
-from .detectors import load_detector
-from .embedders import load_embedder
-from .errors import ImageError, OSDFaceError, WeightsError
-from .faces import Face, FaceCrops, FaceReport, Faces
-from .images import Photo, read_photo, write_photo
-from .inference import load_model, prepare
-from .model import ModelConfig, OSDFaceModel
-from .one_step import restore_crops
-from .pipeline import restore_aligned, restore_image
-from .vre import Prompts, VREConfig, encode_prompts
+Nothing is imported before it is asked for: every public name brings only the file it comes from.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .align import align_faces
+    from .composite import Composite, paste_faces
+    from .detect import RetinaFace
+    from .detectors import load_detector
+    from .embedders import load_embedder
+    from .errors import ImageError, OSDFaceError, WeightsError
+    from .faces import Face, FaceCrops, FaceReport, Faces
+    from .images import Photo, read_photo, write_photo
+    from .inference import load_model, prepare
+    from .model import ModelConfig, OSDFaceModel
+    from .one_step import restore_crops
+    from .pipeline import restore_aligned, restore_image
+    from .vre import Prompts, VREConfig, encode_prompts
+
+HOMES = {
+    "align": ("align_faces",),
+    "composite": ("Composite", "paste_faces"),
+    "detect": ("RetinaFace",),
+    "detectors": ("load_detector",),
+    "embedders": ("load_embedder",),
+    "errors": ("ImageError", "OSDFaceError", "WeightsError"),
+    "faces": ("Face", "FaceCrops", "FaceReport", "Faces"),
+    "images": ("Photo", "read_photo", "write_photo"),
+    "inference": ("load_model", "prepare"),
+    "model": ("ModelConfig", "OSDFaceModel"),
+    "one_step": ("restore_crops",),
+    "pipeline": ("restore_aligned", "restore_image"),
+    "vre": ("Prompts", "VREConfig", "encode_prompts"),
+}
+"""The public names by the file that has them."""
 
 __all__ = [
     "Composite",
@@ -42,3 +66,18 @@ __all__ = [
     "restore_image",
     "write_photo",
 ]
+
+
+if not TYPE_CHECKING:  # which would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        """A public name, from its file, kept for the next time."""
+        for file, names in HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f".{file}", __name__), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

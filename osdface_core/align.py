@@ -2,7 +2,6 @@
 
 from math import ceil, inf
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from .errors import ImageError
 from .faces import Face, FaceCrops, Faces, check_image, inverse
+from .similarity import least_median
 
 FFHQ_TEMPLATE_512 = np.array(
     [
@@ -38,14 +38,13 @@ def similarity_to_crop(face: Face, size: int) -> Tensor:
     Least median of squares, as facexlib fits it, so that one landmark far off does not tilt the crop. Raises ImageError
     where the landmarks have no extent.
     """
-    landmarks = np.array(face.landmarks, np.float64)
-    matrix, _ = cv2.estimateAffinePartial2D(landmarks, ffhq_template(size), method=cv2.LMEDS)
-    if matrix is None or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
+    matrix = least_median(np.array(face.landmarks, np.float64), ffhq_template(size))
+    if not matrix.isfinite().all() or torch.linalg.det(matrix[:, :2]) < 1e-9:
         raise ImageError(
             f"Face {face.index} of frame {face.frame} cannot be aligned: its landmarks {face.landmarks} do not span "
             "a face. Leave it out."
         )
-    return torch.from_numpy(matrix)
+    return matrix
 
 
 def can_be_aligned(face: Face) -> bool:

@@ -85,7 +85,8 @@ def in_passes(
                 torch.cuda.empty_cache()
             size = max(1, min(size, (part.stop - part.start + 1) // 2))
         if not good:
-            todo.appendleft((part.start, part.stop))
+            follows = bool(todo) and todo[0][0] == part.stop
+            todo.appendleft((part.start, todo.popleft()[1] if follows else part.stop))
         return good
 
     while todo or under_way:

@@ -1,21 +1,22 @@
-"""Face detection through facexlib's RetinaFace."""
+"""Face detection with RetinaFace, on batches of images."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, floor, hypot
-from typing import Any
+from math import ceil, floor, hypot, sqrt
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .align import FFHQ_TEMPLATE_512
+from .batches import in_batches
 from .errors import ImageError
-from .faces import Box, Face, Faces, Point, check_image, number_in_reading_order
+from .faces import Box, Face, FaceReport, Faces, check_image, number_in_reading_order
+from .networks.retinaface import RetinaFaceNet, decode
+from .nms import suppress
 from .turned import TURNED, is_upright, turned_faces
+from .views import Rectangle, View, view_of
 
 CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
 """Median proportions of RetinaFace's boxes on photographs: a crop's side by its box's longer side, and how far below
@@ -24,8 +25,12 @@ the crop's centre its box has its own, as a share of the crop's side."""
 SHORT_SIDE = (640, 1280)
 """Pixels: the range that an image's short side is brought to for a look."""
 
-GLANCES = 32
-"""How many small images go through the network together."""
+PIXELS, LONG_SIDE = 2**23, 2**13
+"""What goes through the network together has at most so many pixels, and an image's long side at most so many of them:
+a larger or longer image is reduced, several go one after the other. A ResNet-50 takes about 2 GB for it."""
+
+PIXELS_ON_CPU = 2**21
+"""Likewise for several images on a CPU: more of them take no less time there, and more memory."""
 
 CLOSE_UP, SAME = 0.5, 0.7
 """A face is close up if it is longer than this share of the image's longer side. It was seen whole if a second look
@@ -34,14 +39,19 @@ finds it again in the same place: the intersection over union of the two boxes."
 OVERLAP = 0.4
 """Of two boxes that overlap by more than this (intersection over union) the lower score is dropped."""
 
+CANDIDATES, MOST_FACES, MOST_CHECKED = 10_000, 1000, 100
+"""Of every image: how many boxes are looked at, faces kept, and faces looked at in other positions. They are those with
+the highest scores."""
+TOO_MANY = f"there are more than {MOST_FACES} faces in its image, and they are surer (raise the threshold)"
+
 
 class RetinaFace(nn.Module):
-    """facexlib's RetinaFace, fed with image batches, on any device.
+    """A face detector: RetinaFace, fed with image batches, on any device. A call leaves nothing behind in it.
 
     notice: what a user has to be told about its weights, empty for facexlib's own.
     """
 
-    def __init__(self, network: Any, notice: str = ""):
+    def __init__(self, network: RetinaFaceNet, notice: str = ""):
         super().__init__()
         self.network, self.notice = network, notice
 
@@ -53,81 +63,32 @@ class RetinaFace(nn.Module):
         short_side: tuple[int, int] = SHORT_SIDE,
         any_rotation: bool = False,
     ) -> Faces:
-        """Find the faces in `image` [B,3,H,W], 0..1.
+        """Find the faces in `image` [B,3,H,W], 0..1: the 1000 surest of every image. The others are left out.
 
         threshold: the lowest score to accept, 0..1.
         short_side: detection runs on a copy whose short side lies in this range of pixels; small photos are enlarged,
-            which finds faces of 16 px, and large ones reduced, which finds faces that fill them.
+            which finds faces of 16 px, and large ones reduced, which finds faces that fill them. It has at most 8
+            megapixels, and 8192 on its long side.
         any_rotation: look for faces on their side and upside down too, in four times the time. Without this such a face
-            may be found with the landmarks of an upright one; it is left out then.
+            may be found with the landmarks of an upright one; it is left out then, if it is among the 100 surest.
         """
         check_image(image)
         frames, _, height, width = image.shape
+        whole = [(frame, (0, 0, width, height)) for frame in range(frames)]
+        found = self.look(image, whole, threshold, short_side, any_rotation)
         faces: list[Face] = []
-        turned: list[Face] = []
-        for frame in range(frames):
-            look = self.look_around if any_rotation else self.look
-            found = look(image[frame], threshold, short_side)
-            own = number_in_reading_order(replace(face, frame=frame) for face in found)
+        surest: list[Face] = []
+        reasons: dict[Face, str] = {}
+        for frame, seen in enumerate(found):
+            own = number_in_reading_order(replace(face, frame=frame) for face in seen)
+            best_first = sorted(own, key=lambda face: face.score, reverse=True)
             faces += own
-            if not any_rotation:
-                turned += turned_faces(own, image[frame], self.glance)
-        whole = Faces(tuple(faces), frames, height, width)
-        return whole.keep((face for face in faces if face not in turned), TURNED)
-
-    def glance(self, images: Tensor) -> list[list[Face]]:
-        """The faces in each of many small images [N,3,S,S], together."""
-        found: list[list[Face]] = []
-        for part in images.split(GLANCES):
-            bgr = part.flip(1).permute(0, 2, 3, 1).float().mul(255).to(self.network.mean_tensor.device)
-            with self.awake() as network:
-                for boxes, landmarks in zip(*network.batched_detect_faces(bgr, 0.3, OVERLAP), strict=True):
-                    rows = np.hstack([boxes.reshape(-1, 5), landmarks.reshape(-1, 10)])
-                    found.append([to_face(row) for row in rows])
-        return found
-
-    def look_around(self, image: Tensor, threshold: float, short_side: tuple[int, int]) -> list[Face]:
-        """The faces in an image [3,H,W] as it is and turned three times, each in the position that suits it best."""
-        height, width = image.shape[1:]
-        seen: list[tuple[bool, float, Face]] = []
-        for turns in range(4):
-            for face in self.look(torch.rot90(image, turns, (1, 2)), threshold, short_side):
-                seen.append((is_upright(face), face.score, turned_back(face, turns, height, width)))
-        kept: list[Face] = []
-        for _, _, face in sorted(seen, key=lambda entry: entry[:2], reverse=True):
-            if all(shared_area(face.box, other.box, of_smaller=True) < 0.5 for other in kept):
-                kept.append(face)
-        return kept
-
-    def look(self, image: Tensor, threshold: float, short_side: tuple[int, int]) -> list[Face]:
-        """The faces in an image [3,H,W], those included that are too close up to be seen whole.
-
-        Of a face that fills the image, RetinaFace finds nothing or only parts. So where it finds nothing, or something
-        that large, it gets a second look with a margin around the image.
-        """
-        seen = self.look_once(image, threshold, short_side)
-        side = max(image.shape[1:])
-        doubtful = [face for face in seen if face.size > CLOSE_UP * side]
-        if seen and not doubtful:
-            return seen
-        margin = side // 2
-        in_margin = self.look_once(F.pad(image, (margin,) * 4, value=0.5), threshold, short_side)
-        close = [moved(face, -margin, -margin) for face in in_margin if face.size > CLOSE_UP * side]
-        for n, face in enumerate(close):
-            same = [other for other in doubtful if shared_area(face.box, other.box) > SAME]
-            close[n] = same[0] if same else face
-        return [face for face in seen if face not in doubtful] + (close or doubtful)
-
-    def look_once(self, image: Tensor, threshold: float, short_side: tuple[int, int]) -> list[Face]:
-        """The faces that facexlib's RetinaFace finds in an image [3,H,W]."""
-        height, width = image.shape[1:]
-        scale = min(max(min(height, width), short_side[0]), short_side[1]) / min(height, width)
-        size = (round(width * scale), round(height * scale))
-        to_source = np.array([width / size[0], height / size[1]], np.float32)
-        rows = self.detect_rows(resize(to_bgr(image), size), threshold)
-        rows[:, :4] *= np.tile(to_source, 2)
-        rows[:, 5:] *= np.tile(to_source, 5)
-        return [to_face(row) for row in rows]
+            surest += best_first[:MOST_CHECKED]
+            reasons |= dict.fromkeys(best_first[MOST_FACES:], TOO_MANY)
+        if not any_rotation:
+            reasons |= dict.fromkeys(turned_faces(surest, image, self.see), TURNED)
+        left_out = tuple(FaceReport(face, False, reasons[face]) for face in faces if face in reasons)
+        return Faces(tuple(face for face in faces if face not in reasons), frames, height, width, left_out)
 
     def look_inside(self, image: Tensor, boxes: Sequence[Sequence[Box]], *, any_rotation: bool = False) -> Faces:
         """Faces for boxes that something else found: `boxes` of every frame, in reading order as given.
@@ -138,7 +99,7 @@ class RetinaFace(nn.Module):
         """
         check_image(image)
         frames, _, height, width = image.shape
-        faces = []
+        places: list[tuple[int, Rectangle]] = []
         for frame, own in enumerate(boxes):
             for index, (left, top, right, bottom) in enumerate(own):
                 if not (max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height)):  # NaN does not, either
@@ -146,55 +107,146 @@ class RetinaFace(nn.Module):
                 margin = 0.5 * max(right - left, bottom - top)
                 x0, y0 = floor(max(left - margin, 0)), floor(max(top - margin, 0))
                 x1, y1 = ceil(min(right + margin, width)), ceil(min(bottom + margin, height))
+                places.append((frame, (x0, y0, x1, y1)))
+        found = iter(self.look(image, places, 0.3, SHORT_SIDE, any_rotation))
+        faces = []
+        for frame, own in enumerate(boxes):
+            for index, (left, top, right, bottom) in enumerate(own):
                 box = (float(left), float(top), float(right), float(bottom))
-                inside = image[frame : frame + 1, :, y0:y1, x0:x1]
-                found = (self.look_around if any_rotation else self.look)(inside[0], 0.3, SHORT_SIDE)
-                seen = [face for face in (moved(face, x0, y0) for face in found) if shared_area(face.box, box) > 0]
+                seen = [face for face in next(found) if shared_area(face.box, box) > 0]
                 best = min(seen, key=lambda face: apart(face.box, box), default=None) or upright_face(box)
                 faces.append(replace(best, frame=frame, index=index, box=box))
         return Faces(tuple(faces), frames, height, width)
 
-    def detect_rows(self, bgr: np.ndarray, threshold: float) -> np.ndarray:
-        """One image [H,W,3] BGR, 0..255 -> rows of box (4), score, landmarks (10), in its pixels."""
-        with self.awake() as network:
-            rows: np.ndarray = network.detect_faces(bgr, conf_threshold=threshold, nms_threshold=OVERLAP)
-        return rows
+    def look(
+        self,
+        image: Tensor,
+        places: Sequence[tuple[int, Rectangle]],
+        threshold: float,
+        short_side: tuple[int, int],
+        any_rotation: bool,
+    ) -> list[list[Face]]:
+        """The faces in each of some places (frame, rectangle) of a batch, in whatever position suits each best."""
+        positions = range(4) if any_rotation else range(1)
+        views = [
+            view_of(frame, part, part, fitted(part[3] - part[1], part[2] - part[0], short_side), turns)
+            for frame, part in places
+            for turns in positions
+        ]
+        found = self.look_twice(image, views, threshold, short_side)
+        return [
+            best_positions(found[start : start + 4]) if any_rotation else found[start]
+            for start in range(0, len(views), len(positions))
+        ]
 
-    @contextmanager
-    def awake(self) -> Iterator[Any]:
-        """The network, told where it is; what it keeps on the device is let go of afterwards."""
-        self.network.device = self.network.mean_tensor.device
-        try:
-            with torch.no_grad():
-                yield self.network
-        finally:
-            self.network.scale = self.network.scale1 = None
+    def look_twice(
+        self, image: Tensor, views: Sequence[View], threshold: float, short_side: tuple[int, int]
+    ) -> list[list[Face]]:
+        """The faces in views of whole images, in their pixels, those included that are too close up to be seen whole.
+
+        Of a face that fills an image, RetinaFace finds nothing or only parts. So where it finds nothing, or something
+        that large, it gets a second look with a margin around the image.
+        """
+        seen = [
+            [view.back(face) for face in own]
+            for view, own in zip(views, self.see(image, views, threshold), strict=True)
+        ]
+        large = [
+            [face for face in own if face.size > CLOSE_UP * view.longer_side]
+            for view, own in zip(views, seen, strict=True)
+        ]
+        again = [n for n in range(len(views)) if large[n] or not seen[n]]
+        wider = [with_margin(views[n], short_side) for n in again]
+        for n, view, own in zip(again, wider, self.see(image, wider, threshold), strict=True):
+            close = [face for face in map(view.back, own) if face.size > CLOSE_UP * view.longer_side]
+            for k, face in enumerate(close):
+                same = [other for other in large[n] if shared_area(face.box, other.box) > SAME]
+                close[k] = same[0] if same else face
+            seen[n] = [face for face in seen[n] if face not in large[n]] + (close or large[n])
+        return seen
+
+    def see(self, image: Tensor, views: Sequence[View], threshold: float) -> list[list[Face]]:
+        """The faces that the network finds in views of a batch, in the views' pixels. Views of one size go together."""
+        found: list[list[Face]] = [[] for _ in views]
+        same_size = defaultdict(list)
+        for number, view in enumerate(views):
+            same_size[view.turned_size].append(number)
+        for (height, width), numbers in same_size.items():
+
+            def work(part: slice, numbers: list[int] = numbers) -> list[list[Face]]:
+                return faces_of(self.candidates(image, [views[n] for n in numbers[part]]), threshold)
+
+            pixels = PIXELS_ON_CPU if self.network.mean.device.type == "cpu" else PIXELS
+            at_once = max(pixels // (padded(height) * padded(width)), 1)
+            own = (faces for batch in in_batches(len(numbers), at_once, work) for faces in batch)
+            for number, faces in zip(numbers, own, strict=True):
+                found[number] = faces
+        return found
+
+    @torch.no_grad()
+    def candidates(self, image: Tensor, views: Sequence[View]) -> Tensor:
+        """What may be faces in N views of one size, best first, on the CPU: rows [N,K,15] of box, landmarks, score."""
+        size = height, width = views[0].turned_size
+        mean = self.network.mean
+        canvas = torch.zeros(len(views), 3, padded(height), padded(width), dtype=mean.dtype, device=mean.device)
+        if mean.device.type in ("cpu", "cuda"):
+            canvas = canvas.contiguous(memory_format=torch.channels_last)
+        for own, view in zip(canvas, views, strict=True):
+            own[:, :height, :width] = self.network.prepare(view.draw(image, mean.device)[None])[0]
+        boxes, classes, landmarks = (values.float() for values in self.network(canvas, size))
+        scores, best = classes[..., 1].topk(min(CANDIDATES, classes.shape[1]))
+        return torch.cat([decode(boxes, landmarks, best, size), scores[..., None]], -1).cpu()
 
 
-def moved(face: Face, x: float, y: float) -> Face:
-    left, top, right, bottom = face.box
-    landmarks = tuple((px + x, py + y) for px, py in face.landmarks)
-    return replace(face, box=(left + x, top + y, right + x, bottom + y), landmarks=landmarks)
+def fitted(height: int, width: int, short_side: tuple[int, int]) -> tuple[int, int]:
+    """The height and width at which to look at an image."""
+    scale = min(max(min(height, width), short_side[0]), short_side[1]) / min(height, width)
+    scale = min(scale, LONG_SIDE / max(height, width), sqrt(PIXELS / (height * width)))
+    return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
-def turned_back(face: Face, turns: int, height: int, width: int) -> Face:
-    """A face of an image that was turned by so many quarters to the left, in pixels of the image [height,width]."""
-
-    def back(point: Point) -> Point:
-        x, y = point
-        return ((x, y), (width - 1 - y, x), (width - 1 - x, height - 1 - y), (y, height - 1 - x))[turns]
-
-    corners = back(face.box[:2]), back(face.box[2:])
-    (left, right), (top, bottom) = (sorted(values) for values in zip(*corners, strict=True))
-    return replace(face, box=(left, top, right, bottom), landmarks=tuple(back(point) for point in face.landmarks))
+def padded(side: int) -> int:
+    """The side of the canvas for that of an image: one of few, for PyTorch keeps something for each of them."""
+    step = max(2 ** ((side - 1).bit_length() - 4), 32)
+    return -(-side // step) * step
 
 
-def shared_area(a: Box, b: Box, of_smaller: bool = False) -> float:
-    """Intersection over union of two boxes, or over the smaller one."""
+def with_margin(view: View, short_side: tuple[int, int]) -> View:
+    """A view of the same with half its longer side around it."""
+    left, top, right, bottom = view.part
+    margin = view.longer_side // 2
+    window = (left - margin, top - margin, right + margin, bottom + margin)
+    size = fitted(window[3] - window[1], window[2] - window[0], short_side)
+    return view_of(view.frame, window, view.part, size, view.turns)
+
+
+def faces_of(rows: Tensor, threshold: float) -> list[list[Face]]:
+    """The faces among candidates [N,K,15], for each of N views."""
+    passing = (rows[..., 14] > threshold) & rows.isfinite().all(-1)
+    last = int((passing * torch.arange(1, passing.shape[1] + 1)).max())
+    kept = suppress(rows[:, :last, :4], passing[:, :last], OVERLAP, most=MOST_FACES + 1)
+    return [[to_face(row) for row in own[:last][keep].tolist()] for own, keep in zip(rows, kept, strict=True)]
+
+
+def to_face(row: Sequence[float]) -> Face:
+    landmarks = tuple(zip(row[4:14:2], row[5:14:2], strict=True))
+    return Face(0, 0, (row[0], row[1], row[2], row[3]), row[14], landmarks)
+
+
+def best_positions(found: Sequence[Sequence[Face]]) -> list[Face]:
+    """The faces found in an image as it is and turned by one to three quarters, each once, preferably upright."""
+    seen = [(is_upright(face, turns), face.score, face) for turns, own in enumerate(found) for face in own]
+    faces = [face for _, _, face in sorted(seen, key=lambda entry: entry[:2], reverse=True)]
+    boxes = torch.tensor([face.box for face in faces]).reshape(1, -1, 4)
+    kept = suppress(boxes, torch.ones(1, len(faces), dtype=torch.bool), 0.5, of_smaller=True)
+    return [face for face, keep in zip(faces, kept[0].tolist(), strict=True) if keep]
+
+
+def shared_area(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     both = max(width, 0) * max(height, 0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    whole = min(areas) if of_smaller else sum(areas) - both
+    whole = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - both
     return both / whole if whole > 0 else 0.0
 
 
@@ -209,23 +261,3 @@ def upright_face(box: Box) -> Face:
     centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2 - BOX_BELOW_CENTRE * side])
     landmarks = centre + (FFHQ_TEMPLATE_512 - 255.5) / 512 * side
     return Face(0, 0, box, 0.0, tuple((float(x), float(y)) for x, y in landmarks))
-
-
-def to_bgr(image: Tensor) -> np.ndarray:
-    """[3,H,W] RGB, 0..1 -> [H,W,3] BGR, 0..255, unrounded."""
-    return np.ascontiguousarray(image.flip(0).permute(1, 2, 0).float().cpu().numpy() * 255)
-
-
-def resize(bgr: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """To `size` (width, height): averaged when reduced, Lanczos when enlarged."""
-    height, width = bgr.shape[:2]
-    if size == (width, height):
-        return bgr
-    method = cv2.INTER_AREA if size[0] < width else cv2.INTER_LANCZOS4
-    return cv2.resize(bgr, size, interpolation=method).clip(0, 255)
-
-
-def to_face(row: np.ndarray) -> Face:
-    left, top, right, bottom, score = (float(value) for value in row[:5])
-    landmarks = tuple((float(x), float(y)) for x, y in row[5:].reshape(5, 2))
-    return Face(0, 0, (left, top, right, bottom), score, landmarks)

@@ -1,6 +1,5 @@
-"""Load a face detector: which there are, where their weights are, and facexlib's network for them."""
+"""Load a face detector: which there are, where their weights are, and the network that they belong to."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 
 from .detect import RetinaFace
 from .errors import KeysError, NotACheckpointError, WeightsNotFoundError
+from .networks.retinaface import RetinaFaceConfig, RetinaFaceNet, fold_norms
 from .weights.catalog import entry_of
 from .weights.files import Tensors, fill, read_tensors
 from .weights.find import find
@@ -21,23 +21,33 @@ DETECTORS = {
 STARTER = Path(__file__).parent / "weights" / "starter" / "detector.safetensors"
 """The detector that comes with the package."""
 
+FIRST_LAYERS = {"resnet50": "body.conv1.weight", "mobile0.25": "body.stage1.0.0.weight"}
+"""What the files of each body have."""
+
 
 def load_detector(weights: str | Path | None = None, *, device: str | torch.device = "cpu") -> RetinaFace:
-    """A RetinaFace from a weights file, or by facexlib's name where its weights are on this machine.
+    """A RetinaFace from a weights file, or by name where its weights are on this machine.
 
-    weights: a file, "retinaface_resnet50", "retinaface_mobile0.25", "starter" for the one that comes with the package,
-        or None for the best one that is there.
+    weights: a file; the catalogue's name of one, "retinaface-resnet50" or "retinaface-mobile0.25", or facexlib's, with
+        an underscore; "starter" for the one that comes with the package; or None for the best one that is there.
     Raises a WeightsError where there is none of that name, or the file is not one of these two networks.
     """
+    network, notice = load_retinaface(weights)
+    return RetinaFace(fold_norms(network).to(device), notice)
+
+
+def load_retinaface(weights: str | Path | None = None) -> tuple[RetinaFaceNet, str]:
+    """The network alone, with every layer as it was trained, and the notice of its weights: as `load_detector` does."""
     path = find_weights(None if weights is None else str(weights))
     stored, metadata = read_tensors(path)
     tensors = {key.removeprefix("module."): tensor for key, tensor in stored.items()}
-    network = build_network(path, tensors)
+    with torch.device("meta"):
+        network: Any = RetinaFaceNet(config_of(path, tensors))
     try:
         fill(network, tensors, path)
     except KeysError as error:
         raise NotACheckpointError(path, f"this is no RetinaFace of facexlib ({error}).", where_to_get()) from error
-    return RetinaFace(network.eval().float().to(device), metadata.get("notice", ""))
+    return network.eval().float().to(memory_format=torch.channels_last), metadata.get("notice", "")
 
 
 def find_weights(weights: str | None) -> Path:
@@ -46,12 +56,13 @@ def find_weights(weights: str | None) -> Path:
         return next(filter(None, there), STARTER)
     if weights == "starter":
         return STARTER
-    if weights not in DETECTORS:
+    file = DETECTORS.get(weights.replace("retinaface-", "retinaface_"))
+    if file is None:
         return Path(weights)
-    entry = entry_of(DETECTORS[weights])
+    entry = entry_of(file)
     path = find(entry)
     if path is None:
-        raise WeightsNotFoundError(DETECTORS[weights], "it is not on this machine.", entry.how_to_get)
+        raise WeightsNotFoundError(file, "it is not on this machine.", entry.how_to_get)
     return path
 
 
@@ -59,22 +70,9 @@ def where_to_get() -> str:
     return entry_of(next(iter(DETECTORS.values()))).how_to_get
 
 
-def build_network(path: Path, tensors: Tensors) -> Any:
+def config_of(path: Path, tensors: Tensors) -> RetinaFaceConfig:
     """The architecture that these tensors belong to."""
-    if "body.layer1.0.conv1.weight" in tensors:
-        return new_network("resnet50")
-    if "body.stage1.0.0.weight" in tensors:
-        return new_network("mobile0.25")
+    for body, key in FIRST_LAYERS.items():
+        if key in tensors:
+            return RetinaFaceConfig(body)
     raise NotACheckpointError(path, "this is no RetinaFace of facexlib.", where_to_get())
-
-
-def new_network(name: str) -> Any:
-    """facexlib's RetinaFace, "resnet50" or "mobile0.25", untrained."""
-    from facexlib.detection.retinaface import RetinaFace as Network
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-        network = Network(network_name=name, device=torch.device("cpu"))
-    mean = network.__dict__.pop("mean_tensor")
-    network.register_buffer("mean_tensor", mean, persistent=False)  # which moves with the network
-    return network

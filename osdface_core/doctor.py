@@ -5,17 +5,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from .detectors import DETECTORS, STARTER, find_weights
+from .errors import MissingLibraryError
+from .libraries import LIBRARIES, how_to_get, is_installed, library
 from .weights.catalog import entry_named, entry_of
 from .weights.find import find, models_folder
-
-LIBRARIES = {"diffusers": "diffusers", "facexlib": "facexlib", "torchvision": "torchvision", "opencv": "cv2"}
-"""What is imported late, so that a broken one shows only when it is needed."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ def examine() -> Iterator[Finding]:
     yield Finding("osdface", installed("osdface"))
     yield Finding("torch", torch.__version__)
     yield device()
-    for name, module in LIBRARIES.items():
-        yield library(name, module)
+    for module in LIBRARIES:
+        yield optional(module)
     yield folder()
     yield network()
     yield from weights()
@@ -53,22 +51,34 @@ def device() -> Finding:
         return Finding("device", f"{torch.cuda.get_device_name()}, {memory:.0f} GB")
     if torch.backends.mps.is_available():
         return Finding("device", "mps")
+    if shutil.which("nvidia-smi"):
+        if torch.version.cuda is None:
+            todo = "Install a PyTorch for CUDA: https://pytorch.org/get-started has the command for this system."
+            return Finding("device", "cpu: there is an NVIDIA card, but this PyTorch is built without CUDA.", todo)
+        todo = "Update the card's driver; `nvidia-smi` must list the card."
+        return Finding("device", f"cpu: PyTorch finds no NVIDIA card with CUDA {torch.version.cuda}.", todo)
     return Finding("device", f"cpu, {torch.get_num_threads()} threads: a face takes a minute or more")
 
 
-def library(name: str, module: str) -> Finding:
+def optional(module: str) -> Finding:
+    """A library that only some things need: no fault where it is not there, but where it is broken."""
+    name = LIBRARIES[module].name
+    if not is_installed(module):
+        return Finding(name, f"not installed. {how_to_get(module)}")
     try:
-        found = import_module(module)
-    except (ImportError, RuntimeError, OSError) as error:
-        first = str(error).splitlines()[0]
-        return Finding(name, f"cannot be imported ({first})", f"Install a {name} that fits torch {torch.__version__}.")
+        found = library(module)
+    except MissingLibraryError as error:
+        return Finding(name, "cannot be imported.", str(error))
     return Finding(name, getattr(found, "__version__", "there"))
 
 
 def folder() -> Finding:
     models = models_folder()
-    there = next(parent for parent in (models, *models.parents) if parent.exists())
-    says = f"{models}, {shutil.disk_usage(there).free / 1e9:.0f} GB free"
+    try:
+        there = next(parent for parent in (models, *models.parents) if parent.exists())
+        says = f"{models}, {shutil.disk_usage(there).free / 1e9:.0f} GB free"
+    except (StopIteration, OSError):
+        return Finding("models", f"{models} cannot be reached.", "Connect its drive, or set OSDFACE_MODELS.")
     if os.access(there, os.W_OK):
         return Finding("models", says)
     return Finding("models", f"{says}, not writable", "Set OSDFACE_MODELS to a folder of your own.")
@@ -83,7 +93,7 @@ def network() -> Finding:
 
 
 def weights() -> Iterator[Finding]:
-    bundles = sorted(models_folder().glob("osdface/*.safetensors"))
+    bundles = sorted(models_folder().glob("osdface/[!.]*.safetensors"))
     if bundles:
         yield Finding("bundle", ", ".join(path.name for path in bundles))
     for name in [] if bundles else ["osdface", "sd21-base"]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import KeysError, NotACheckpointError, WeightsNotFoundError
+from .libraries import library
 from .weights.catalog import entry_of
 from .weights.files import fill, read_tensors
 from .weights.find import locate
@@ -26,10 +27,10 @@ class ArcFace(nn.Module):
     """facexlib's ArcFace (IR-SE50, 512 values). It was trained on BGR."""
 
     def __init__(self) -> None:
-        from facexlib.recognition.arcface_arch import Backbone
-
         super().__init__()
-        self.network: Any = Backbone(num_layers=50, drop_ratio=0.6, mode="ir_se")
+        self.network: Any = library("facexlib.recognition.arcface_arch").Backbone(
+            num_layers=50, drop_ratio=0.6, mode="ir_se"
+        )
 
     def forward(self, faces: Tensor) -> Tensor:
         return self.network(faces.flip(1) * 2 - 1)

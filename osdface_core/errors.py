@@ -11,6 +11,10 @@ class ImageError(OSDFaceError):
     """An image or face file cannot be read, written or used as asked."""
 
 
+class MissingLibraryError(OSDFaceError):
+    """An optional library is needed for this, and is not installed or cannot be imported."""
+
+
 class WeightsError(OSDFaceError):
     """A weights file cannot be used. `path` names the file, `key` the tensor where one is at fault."""
 
@@ -37,6 +41,10 @@ class NotACheckpointError(WeightsError):
 
 class TruncatedFileError(WeightsError):
     """The file ends before its contents do: an unfinished download or copy."""
+
+
+class UnreadableFileError(WeightsError):
+    """The system does not let the file be read: a program has it open, it is protected, or memory has run out."""
 
 
 class UnsafeFileError(WeightsError):

@@ -12,6 +12,7 @@ from .batches import in_batches
 from .embedders import Embedder
 from .errors import ImageError
 from .faces import Face, FaceCrops
+from .similarity import least_squares
 
 ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
@@ -66,7 +67,10 @@ def embed_crops(embedder: Embedder, crops: FaceCrops) -> Tensor:
 
     def work(part: slice) -> Tensor:
         of_each = zip(crops.images[part], crops.faces.faces[part], crops.to_crop[part], strict=True)
-        faces = [warp(image, similarity(in_crop(face, to_crop)), (SIZE, SIZE)) for image, face, to_crop in of_each]
+        faces = [
+            warp(image, least_squares(in_crop(face, to_crop), ARCFACE_TEMPLATE), (SIZE, SIZE))
+            for image, face, to_crop in of_each
+        ]
         return embedder(torch.stack(faces).to(device)).to(crops.images)
 
     parts = in_batches(len(crops), AT_ONCE, work)
@@ -75,7 +79,7 @@ def embed_crops(embedder: Embedder, crops: FaceCrops) -> Tensor:
 
 def embed_aligned(embedder: Embedder, images: Tensor) -> Tensor:
     """Embeddings [N,D] of images [N,3,S,S], 0..1, aligned to the FFHQ template. Differentiable, for losses."""
-    to_template = similarity(ffhq_template(images.shape[-1]))
+    to_template = least_squares(ffhq_template(images.shape[-1]), ARCFACE_TEMPLATE)
     faces = warp(images.flatten(0, 1), to_template, (SIZE, SIZE)).unflatten(0, (-1, 3))
     return embedder(faces)
 
@@ -84,12 +88,3 @@ def in_crop(face: Face, to_crop: Tensor) -> np.ndarray:
     """A face's landmarks [5,2] in pixels of its crop."""
     matrix = to_crop.numpy()
     return np.array(face.landmarks) @ matrix[:, :2].T + matrix[:, 2]
-
-
-def similarity(landmarks: np.ndarray) -> Tensor:
-    """The similarity transform [2,3] that takes five landmarks to the template: least squares, as recognition does."""
-    points, target = landmarks @ [1, 1j], ARCFACE_TEMPLATE @ [1, 1j]
-    centred = points - points.mean()
-    turn = (centred.conj() @ target) / (abs(centred) ** 2).sum()
-    shift = target.mean() - turn * points.mean()
-    return torch.tensor([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], dtype=torch.float64)

@@ -77,13 +77,17 @@ class ModelConfig:
             VAEConfig.from_json(data["vae"]),
             **{name: value for name, value in data.items() if name not in ("vre", "unet", "vae")},
         )
-        width, context = config.vre.prompt_width, config.unet.cross_attention_dim
+        config.check_fit()
+        return config
+
+    def check_fit(self) -> None:
+        """Raises ValueError where one network cannot take what another one gives."""
+        width, context = self.vre.prompt_width, self.unet.cross_attention_dim
         if width != context:
             raise ValueError(f"the prompt is {width} wide, the UNet's context {context}")
-        latent = config.vae.latent_channels
-        if (config.unet.in_channels, config.unet.out_channels) != (latent, latent):
+        latent = self.vae.latent_channels
+        if (self.unet.in_channels, self.unet.out_channels) != (latent, latent):
             raise ValueError(f"the UNet takes and gives other latents than the VAE's, of {latent} channels")
-        return config
 
     def alphas_cumprod(self) -> Tensor:
         """The noise schedule [1000], float32, as diffusers' DDIM scheduler computes it."""
@@ -112,6 +116,8 @@ class OSDFaceModel(nn.Module):
         """What decodes scaled latents approximately, in place of the VAE."""
         self.onload: Callable[[str], None] | None = None
         """Puts a part on the device, where not all of them are there at once."""
+        self.vae_device: torch.device | None = None
+        """Where the VAE computes, if not where the rest does."""
         self.lock = threading.Lock()
         self.eval().requires_grad_(False)
 
@@ -127,7 +133,7 @@ class OSDFaceModel(nn.Module):
 
         def predict_noise(latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
             self.bring("unet")
-            latents = latents.to(self.precision.unet)
+            latents = upload(latents, self.device, self.precision.unet)
             if timestep not in shifts or shifts[timestep][0].dtype != latents.dtype:
                 shifts[timestep] = self.unet.time_shifts(timestep, latents)
             return self.unet(latents, shifts[timestep], upload(embeds, latents.device, latents.dtype))
@@ -145,8 +151,9 @@ class OSDFaceModel(nn.Module):
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
         """images [N,3,H,W], -1..1 -> scaled latents: the posterior's mode, or with a seed a sample drawn on the CPU."""
         self.bring("encode")
-        with arithmetic(self.device, tf32=False):
-            posterior = self.vae.encode(upload(images, self.device, self.precision.encode))
+        device = self.vae_device or self.device
+        with arithmetic(device, tf32=False):
+            posterior = self.vae.encode(upload(images, device, self.precision.encode))
         latents = posterior.mean
         if seed is not None:
             noise = torch.randn(1, *latents.shape[1:], generator=torch.Generator().manual_seed(seed))
@@ -158,8 +165,10 @@ class OSDFaceModel(nn.Module):
         if self.decoder is not None:
             return self.decoder(latents)
         self.bring("decode")
-        with arithmetic(self.device, tf32=False):
-            return self.vae.decode((latents / self.config.vae.scaling_factor).to(self.precision.decode))
+        device = self.vae_device or self.device
+        with arithmetic(device, tf32=False):
+            latents = upload(latents / self.config.vae.scaling_factor, device, self.precision.decode)
+            return self.vae.decode(latents)
 
     def bring(self, part: str) -> None:
         if self.onload is not None:
@@ -172,3 +181,5 @@ class OSDFaceModel(nn.Module):
             if dtype != torch.float32:
                 log.warning("OSDFace: %s overflows in %s: from now on in fp32.", part, NAMES[dtype])
                 self.precision = replace(self.precision, **{part: torch.float32})
+                if part == "decode" and isinstance(self.decoder, nn.Module):
+                    self.decoder.float()

@@ -2,9 +2,9 @@
 
 from math import isnan
 
-import cv2
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .faces import Faces, check_image
@@ -29,19 +29,24 @@ def draw_numbers(image: Tensor, faces: Faces) -> Tensor:
 
 def ink(faces: Faces) -> np.ndarray:
     """Where there is ink, edge or nothing on a frame: [H,W] uint8."""
-    layer = np.zeros((faces.height, faces.width), np.uint8)
+    layer = Image.new("L", (faces.width, faces.height))
+    draw = ImageDraw.Draw(layer)
+    draw.fontmode = "1"  # a pixel is ink or it is not
     for face in faces:
         if any(isnan(value) for value in face.box):
             continue
         thickness = round(min(max(1, face.width / 25), FAR / 25))
         left, top, right, bottom = (round(min(max(value, -FAR), FAR)) for value in face.box)
-        cv2.rectangle(layer, (left, top), (right, bottom), INK, thickness)
+        left, right, top, bottom = *sorted((left, right)), *sorted((top, bottom))
+        grown = thickness // 2
+        draw.rectangle((left - grown, top - grown, right + grown, bottom + grown), outline=INK, width=thickness)
         for x, y in face.landmarks:
             if -FAR < x < FAR and -FAR < y < FAR:
-                cv2.circle(layer, (round(x), round(y)), thickness // 2, INK, -1)
-        size = min(max(0.5, face.width / 40), FAR / 40)
-        (_, height), _ = cv2.getTextSize(str(face.index), cv2.FONT_HERSHEY_SIMPLEX, size, thickness + 1)
-        foot = (left, max(top - 2 * thickness, height + thickness))
-        for value, width in ((EDGE, 3 * thickness + 4), (INK, thickness + 1)):
-            cv2.putText(layer, str(face.index), foot, cv2.FONT_HERSHEY_SIMPLEX, size, value, width)
-    return layer
+                x, y, dot = round(x), round(y), max(grown, 1)
+                draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=INK)
+        font = ImageFont.load_default(min(max(16, 0.75 * face.width), FAR / 16))
+        _, high, _, _ = font.getbbox("0", anchor="ls")
+        foot = (left, max(top - 2 * thickness, thickness - high))
+        for value, width in ((EDGE, thickness + 2), (INK, thickness // 3)):
+            draw.text(foot, str(face.index), value, font, anchor="ls", stroke_width=width)
+    return np.array(layer)

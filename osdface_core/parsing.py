@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .batches import OnBatch, in_batches
 from .errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundError
 from .faces import FaceCrops
+from .libraries import library
 from .masks import FEATHER, fade_inwards
 from .weights.catalog import entry_of
 from .weights.files import fill, read_tensors
@@ -55,15 +56,14 @@ class FaceParser(nn.Module):
 
     def __init__(self, kind: str):
         super().__init__()
-        from facexlib.parsing.bisenet import BiSeNet
-        from facexlib.parsing.parsenet import ParseNet
-
         self.network: Any
         if kind == "parsenet":
-            self.network = ParseNet(in_size=512, out_size=512, parsing_ch=len(PARTS))
+            self.network = library("facexlib.parsing.parsenet").ParseNet(
+                in_size=512, out_size=512, parsing_ch=len(PARTS)
+            )
             mean, std, order = [0.5] * 3, [0.5] * 3, [ours for ours, _ in PARTS.values()]
         else:
-            self.network = BiSeNet(num_class=len(PARTS))
+            self.network = library("facexlib.parsing.bisenet").BiSeNet(num_class=len(PARTS))
             mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
             order = sorted(range(len(PARTS)), key=[theirs for _, theirs in PARTS.values()].__getitem__)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .atomic_write import atomic_write
 from .errors import ImageError
-from .whole_file import whole_file
+from .libraries import library
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """The kinds of file that can be written, and what PyAV calls them."""
@@ -44,7 +45,7 @@ class VideoFile:
 
     @contextmanager
     def opened(self) -> Iterator[Any]:
-        av = pyav()
+        av = library("av")
         try:
             with av.open(str(self.path)) as container:
                 if not container.streams.video:
@@ -88,10 +89,10 @@ def write_video(path: str | Path, frames: Iterator[Tensor], like: VideoFile) -> 
     like: the video they were made from, while it is read: its timing and its sound are kept.
     Raises ImageError where this kind of file is not written, or cannot hold the sound; OSError where the disk fails.
     """
-    path, av = Path(path), pyav()
+    path, av = Path(path), library("av")
     if path.suffix.lower() not in CONTAINERS:
         raise ImageError(f"{path}: this kind of video is not written. Choose one of {', '.join(CONTAINERS)}.")
-    with whole_file(path) as partial, like.opened() as source:
+    with atomic_write(path) as partial, like.opened() as source:
         try:
             kind = CONTAINERS[path.suffix.lower()]
             options = {"movflags": "+faststart"} if kind != "matroska" else {}
@@ -108,7 +109,7 @@ def write_video(path: str | Path, frames: Iterator[Tensor], like: VideoFile) -> 
 
 def write_streams(target: Any, source: Any, frames: Iterator[Tensor], like: VideoFile) -> None:
     """The frames and the sound into an open file, side by side."""
-    av = pyav()
+    av = library("av")
     video = target.add_stream("libx264", rate=like.rate, options=QUALITY)
     video.codec_context.time_base = like.unit
     sound = {stream.index: target.add_stream_from_template(stream) for stream in source.streams.audio}
@@ -148,12 +149,3 @@ def shape_stream(video: Any, shape: torch.Size, like: VideoFile) -> None:
     for name, value in like.colour.items():
         if value:  # 0 would be RGB
             setattr(video.codec_context, name, value)
-
-
-def pyav() -> Any:
-    """The library that reads and writes videos. Raises ImageError where it is not installed."""
-    try:
-        import av
-    except ImportError as error:
-        raise ImageError("Videos need PyAV: pip install av (or osdface[video]).") from error
-    return av

@@ -1,7 +1,7 @@
 """Make a CUDA-built torchvision importable beside a CPU build of PyTorch.
 
 torchvision's wheels carry C++ operators linked against CUDA. Where those cannot load, `import torchvision` stops at
-the first operator it tries to describe. `scripts/setup.sh` puts this module and a one-line `.pth` file into the
+the first operator it tries to describe. `run.py` puts this module and a one-line `.pth` file into the
 environment it creates, and only there, so that the import hook below runs at interpreter start: it declares the missing
 operators before torchvision is imported and supplies the one that facexlib calls (non-maximum suppression). Where the
 C++ operators do load, it does nothing.

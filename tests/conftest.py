@@ -13,6 +13,7 @@ from host.server import Host
 from hub import Hub
 from parity import recipe
 from safetensors.torch import save_file
+from windows_rules import WindowsRules
 
 import osdface_core
 from osdface_core import Face, OSDFaceModel, RetinaFace
@@ -80,6 +81,9 @@ def hub(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    monkeypatch.setenv("HF_ENDPOINT", server.url)  # for processes that tests start
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("OSDFACE_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return server
@@ -92,6 +96,14 @@ def native_host(host: Server, tiny_weights: Path) -> Server:
         pytest.skip("the stand-in has no models of ComfyUI's own")
     write_native_files(host.base / "models", tiny_weights)
     return host
+
+
+@pytest.fixture
+def windows_rules(monkeypatch: pytest.MonkeyPatch) -> WindowsRules:
+    """From here on files in use are neither removed nor replaced, as on Windows."""
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("simulated on Linux alone")
+    return WindowsRules(monkeypatch)
 
 
 @pytest.fixture(scope="session")

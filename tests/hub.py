@@ -4,6 +4,7 @@ import hashlib
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
@@ -128,7 +129,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def break_off(self, with_reset: bool) -> None:
         if with_reset:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.close_connection = True
         self.connection.close()
 

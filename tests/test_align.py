@@ -19,10 +19,12 @@ UNPASTED = ["old_autochrome_shaw1908_x1", "derived__portrait_wh_rot20_x1", "grou
 
 def facexlib_case(shared, name):
     """One recorded run of facexlib's helper: the photo, its faces, and the record."""
-    cases = json.loads((shared / "golden" / "helper" / "helper.json").read_text())["cases"]
+    cases = json.loads((shared / "golden" / "helper" / "helper.json").read_text(encoding="utf-8"))["cases"]
     case = next(case for case in cases if case["name"] == name)
     photo = read_photo(shared / "images" / case["image"])
-    found = json.loads((shared / "golden" / "detect" / (case["image"].replace("/", "__") + ".json")).read_text())
+    found = json.loads(
+        (shared / "golden" / "detect" / (case["image"].replace("/", "__") + ".json")).read_text(encoding="utf-8")
+    )
     kept = [face for face in found["runs"][0]["faces"] if face["score"] > 0.97]
     faces = tuple(
         Face(0, index, tuple(face["box"]), face["score"], tuple(map(tuple, face["landmarks"])))

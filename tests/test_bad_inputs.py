@@ -161,7 +161,7 @@ def test_weights_deleted_between_runs_are_named_and_put_back_they_work_again(hos
     prompt["model"]["inputs"]["weights"] = bundle.name
     host.run(prompt)
     aside = bundle.rename(bundle.with_suffix(".aside"))
-    fails(host, prompt, "mine.safetensors.*osdface weights download osdface")
+    fails(host, prompt, "mine.safetensors.*weights download osdface")
     aside.rename(bundle)
     host.run(prompt)
 
@@ -224,10 +224,10 @@ def test_a_full_disk_is_an_error_that_leaves_what_was_there(tmp_path, tiny_weigh
     """A file may have 500 bytes: a stand-in for a disk that is full."""
     photo = tmp_path / "photo.png"
     Image.fromarray(ASTRONAUT if what == "photo" else ASTRONAUT[:2, :2]).save(photo)
-    faces = json.loads((ROOT / "photos" / "astronaut.json").read_text())
+    faces = json.loads((ROOT / "photos" / "astronaut.json").read_text(encoding="utf-8"))
     if what == "report":
         faces |= {"height": 2, "width": 2}
-    (tmp_path / "faces.json").write_text(json.dumps(faces))
+    (tmp_path / "faces.json").write_text(json.dumps(faces), encoding="utf-8")
     kept = tmp_path / {"photo": "out.png", "report": "out.json", "bundle": "out.safetensors"}[what]
     kept.write_bytes(b"from before")
     restore = ["restore", photo, "-o", tmp_path / "out.png", "--faces", tmp_path / "faces.json", "--report", "--force"]

@@ -36,7 +36,7 @@ def test_a_node_is_found_by_searching_for_what_one_wants(frontend, wish):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_shared_workflow_opens_runs_and_shows_its_picture(frontend, path, request):
-    workflow = json.loads(path.read_text())
+    workflow = json.loads(path.read_text(encoding="utf-8"))
     frontend.open(workflow)
     assert frontend.missing() == []
     if path.stem == "native_route":
@@ -61,7 +61,8 @@ def either_frontend(frontend, request):
 def test_a_node_shows_what_its_run_has_to_say_whenever_its_graph_is_loaded_anew(either_frontend):
     """ComfyUI runs only what has changed since the last run, whatever page or tab has seen it."""
     photo, steps = (
-        json.loads((ROOT / f"workflows/{name}.json").read_text()) for name in ("restore_photo", "step_by_step")
+        json.loads((ROOT / f"workflows/{name}.json").read_text(encoding="utf-8"))
+        for name in ("restore_photo", "step_by_step")
     )
     page = either_frontend.page
     notice, summary = page.get_by_text(NOTICE), page.get_by_text("frame 0: 1 of 1 face(s) restored", exact=True)
@@ -88,7 +89,7 @@ def test_a_node_shows_what_its_run_has_to_say_whenever_its_graph_is_loaded_anew(
 
 
 def test_a_workflow_does_not_keep_what_its_nodes_said(frontend):
-    workflow = json.loads((ROOT / "workflows" / "restore_photo.json").read_text())
+    workflow = json.loads((ROOT / "workflows" / "restore_photo.json").read_text(encoding="utf-8"))
     frontend.open(workflow)
     frontend.run()
     expect(frontend.page.get_by_text(NOTICE)).to_be_visible()
@@ -101,7 +102,7 @@ def test_a_workflow_does_not_keep_what_its_nodes_said(frontend):
 
 
 def test_the_help_of_a_node_shows_its_page_with_its_picture(frontend):
-    frontend.open(json.loads((ROOT / "workflows" / "restore_photo.json").read_text()))
+    frontend.open(json.loads((ROOT / "workflows" / "restore_photo.json").read_text(encoding="utf-8")))
     frontend.page.evaluate("app.canvas.selectNode(app.graph._nodes.find(n => n.type == 'OSDFaceRestoreFaces'))")
     frontend.page.get_by_test_id("info-button").click()
     expect(frontend.page.get_by_text("If something goes wrong").first).to_be_visible()

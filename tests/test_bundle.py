@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import same_weights
+from conftest import ROOT, same_weights
 from parity.single_file import TINY
 from safetensors.torch import save_file
+from windows_rules import mapped_files
 
-from osdface_core import ModelConfig, OSDFaceModel, VREConfig, load_model
-from osdface_core.errors import NotACheckpointError
+from osdface_core import ModelConfig, OSDFaceModel, VREConfig, load_detector, load_model
+from osdface_core.errors import NotACheckpointError, UnreadableFileError
 from osdface_core.weights import convert, load_bundle, save_bundle
-from osdface_core.weights.files import read_tensors, sha256
+from osdface_core.weights.files import no_memory, read_tensors, sha256
 
 
 def test_a_bundle_holds_the_same_model(files, tiny):
@@ -39,7 +40,7 @@ def test_a_bundle_says_what_it_was_made_from(files):
 def test_a_bundle_may_store_less_precision_but_the_vre_keeps_its_own(files, tiny, dtype, gap):
     convert(files / "ckpt", files / "sd21base", files / "bundle.safetensors", dtype=dtype)
     stored = load_bundle(files / "bundle.safetensors")
-    assert {stored.unet.dtype, stored.vae.dtype} == {dtype}
+    assert {parameter.dtype for part in (stored.unet, stored.vae) for parameter in part.parameters()} == {dtype}
     assert torch.equal(stored.vre.encoder.quant_conv.weight, tiny.vre.encoder.quant_conv.weight)
     model = load_model(files / "bundle.safetensors")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -111,7 +112,7 @@ def test_weights_are_read_lazily_not_copied(tiny_weights, tmp_path):
 import re, torch
 from diffusers import UNet2DConditionModel, AutoencoderKL
 from osdface_core import load_model
-def own(): return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+def own(): return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status", encoding="utf-8").read())[1]) * 1024
 load_model()
 before = own()
 model = load_model({str(bundle)!r})
@@ -119,3 +120,75 @@ print(own() - before)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 0.25 * bundle.stat().st_size
+
+
+def test_nothing_of_the_package_stays_mapped(starter):
+    """Windows could not update the pack while ComfyUI runs."""
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("needs /proc to see what is mapped")
+    detector = load_detector("starter")
+    assert not [name for name in mapped_files() if Path(name).is_relative_to(ROOT)]
+    assert starter.unet is not None
+    assert detector is not None
+
+
+def test_a_bundle_that_is_in_use_stays_and_the_new_one_is_kept_beside_it(tiny_weights, tmp_path, windows_rules):
+    bundle = tmp_path / "bundle.safetensors"
+    convert(tiny_weights / "ckpt", tiny_weights / "sd21base", bundle)
+    used = load_bundle(bundle)
+    with pytest.raises(OSError, match=r"bundle.safetensors: .*ComfyUI where it uses this file.*bundle \(1\)"):
+        convert(tiny_weights / "ckpt", tiny_weights / "sd21base", bundle, dtype=torch.float16)
+    assert same_weights(load_bundle(bundle), used)
+    assert load_bundle(tmp_path / "bundle (1).safetensors").unet.conv_in.weight.dtype == torch.float16
+
+
+NO_ROOM = """
+import resource, sys
+from osdface_core.cli import main
+used = int(open("/proc/self/statm", encoding="ascii").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
+sys.exit(main(["detect", sys.argv[1], "--json", sys.argv[2], "--detector", sys.argv[3]]))
+"""
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_file_for_which_there_is_no_memory_is_not_called_damaged(tmp_path, suffix):
+    """A process that may have 300 MB more, and a file of 800: a stand-in for a page file that is too small."""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc to know how much the process has")
+    large, zeros = tmp_path / f"large{suffix}", {"a": torch.zeros(200_000_000)}
+    save_file(zeros, large) if suffix == ".safetensors" else torch.save(zeros, large)
+    command = [sys.executable, "-c", NO_ROOM, ROOT / "photos" / "astronaut.png", tmp_path / "out.json", large]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, cwd=ROOT)
+    large.unlink()
+    assert done.returncode == 1
+    assert f"{large}: there is no memory left to map it into" in done.stderr
+    assert "page file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("The paging file is too small for this operation to complete. (os error 1455)"),
+        RuntimeError("Couldn't open file mapping: <torch_1>, error code: <1455>"),
+        RuntimeError("unable to mmap 8 bytes from file <a>: Cannot allocate memory (12)"),
+        OSError("[WinError 1455] The paging file is too small for this operation to complete"),
+        MemoryError("Cannot allocate memory (os error 12)"),
+    ],
+)
+def test_what_systems_say_without_memory_is_understood(error):
+    assert no_memory(error)
+    assert not no_memory(OSError(13, "Permission denied"))
+
+
+def test_a_file_that_another_program_has_locked_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "locked.safetensors"
+    file.write_bytes(b"12345678{")
+
+    def locked(_path, *_how, **_more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", locked)
+    with pytest.raises(UnreadableFileError, match=r"locked.safetensors: .*Close the program that has it open"):
+        load_bundle(file)

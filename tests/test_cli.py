@@ -2,7 +2,11 @@
 
 import json
 import logging
+import os
+import re
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -13,9 +17,13 @@ from parity.harness import HERE, LIMITS, STRIDE
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from osdface_core import Faces
+from osdface_core import Faces, load_model
 from osdface_core.cli import main
+from osdface_core.cli.outputs import printable
+from osdface_core.errors import WeightsError
 from osdface_core.parsing import PARTS, FaceParser
+from osdface_core.pipeline import restore_image
+from osdface_core.weights import save_bundle
 
 PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
 
@@ -38,7 +46,7 @@ def run(*arguments):
 def test_a_photo_goes_in_and_a_restored_photo_comes_out(tmp_path, messages):
     assert run("restore", PHOTO, "-o", tmp_path / "out", "--faces", FACES, "--report") == 0
     before, after = np.array(Image.open(PHOTO)), np.array(Image.open(tmp_path / "out" / "astronaut.png"))
-    report = json.loads((tmp_path / "out" / "astronaut.json").read_text())
+    report = json.loads((tmp_path / "out" / "astronaut.json").read_text(encoding="utf-8"))
     assert before.shape == after.shape
     changed = (before != after).any(2)
     left, top, right, bottom = report["faces"][0]["box"]
@@ -59,7 +67,7 @@ def test_every_shared_photo_runs_through(shared, tmp_path, detector_file):
     for photo in photos:
         out = Image.open(tmp_path / photo.name)
         assert out.size == Image.open(photo).size
-        report = json.loads((tmp_path / photo.name).with_suffix(".json").read_text())
+        report = json.loads((tmp_path / photo.name).with_suffix(".json").read_text(encoding="utf-8"))
         restored[photo.name] = sum(face["restored"] for face in report["faces"])
     assert len(photos) == 17
     assert restored.pop("group_solvay1927.jpg") == 29
@@ -79,9 +87,9 @@ def test_nothing_is_overwritten_without_force(tmp_path, messages):
 
 
 def test_not_even_the_report(tmp_path):
-    (tmp_path / "new.json").write_text("precious")
+    (tmp_path / "new.json").write_text("precious", encoding="utf-8")
     assert run("restore", PHOTO, "-o", tmp_path / "new.png", "--faces", FACES, "--report") == 1
-    assert (tmp_path / "new.json").read_text() == "precious"
+    assert (tmp_path / "new.json").read_text(encoding="utf-8") == "precious"
     assert not (tmp_path / "new.png").exists()
 
 
@@ -91,7 +99,7 @@ def test_a_bad_file_is_reported_and_the_rest_is_done(tmp_path, messages):
     shutil.copy(PHOTO, photos / "a.png")
     (photos / "b.png").write_bytes(PHOTO.read_bytes()[:5000])
     shutil.copy(PHOTO, photos / "c.png")
-    (photos / "notes.txt").write_text("not a photo")
+    (photos / "notes.txt").write_text("not a photo", encoding="utf-8")
     faces = tmp_path / "faces"
     faces.mkdir()
     for name in "abc":
@@ -105,7 +113,7 @@ def test_a_bad_file_is_reported_and_the_rest_is_done(tmp_path, messages):
 def test_detect_writes_the_faces_and_restore_takes_them(shared, tmp_path, detector_file):
     photo = shared / "images" / "small_wh_240p.jpg"
     assert run("detect", photo, "--json", tmp_path / "faces.json", "--detector", detector_file) == 0
-    faces = Faces.from_json(json.loads((tmp_path / "faces.json").read_text()))
+    faces = Faces.from_json(json.loads((tmp_path / "faces.json").read_text(encoding="utf-8")))
     assert len(faces) == 1
     assert run("detect", photo, "--json", tmp_path / "faces.json", "--detector", detector_file) == 1
     assert run("restore", photo, "-o", tmp_path / "a.png", "--faces", tmp_path / "faces.json") == 0
@@ -228,6 +236,59 @@ def test_a_photo_that_cannot_be_written_does_not_stop_the_others(tmp_path, messa
     assert "2 of 3 photo(s) failed" in messages.text
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "not enough memory"),
+        (MemoryError(), "not enough memory"),
+        (KeyError("a bug"), "has a fault (KeyError: 'a bug'; test_cli.py, line"),
+        (RecursionError(), "has a fault"),
+        (OSError(28, "No space left on device"), "No space left"),
+        (WeightsError("weights.pth", "are gone.", "Get them."), "weights.pth: are gone"),
+    ],
+)
+def test_whatever_happens_to_one_photo_the_others_are_restored(tmp_path, monkeypatch, messages, error, message):
+    def fails_once(pixels, *arguments, **options):
+        if pixels.shape[-1] == 100:
+            raise error
+        return restore_image(pixels, *arguments, **options)
+
+    monkeypatch.setattr("osdface_core.cli.restore.restore_image", fails_once)
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for name in ("bad", "good"):
+        shutil.copy(FACES, faces / f"{name}.json")
+    Image.new("RGB", (100, 100)).save(tmp_path / "bad.png")
+    shutil.copy(PHOTO, tmp_path / "good.png")
+    inputs = [tmp_path / "bad.png", tmp_path / "good.png"]
+    assert run("restore", *inputs, "-o", tmp_path / "out", "--faces", faces) == 1
+    assert (tmp_path / "out" / "good.png").is_file()
+    (line,) = [record.getMessage() for record in messages.records if "error: " in record.getMessage()]
+    assert line.startswith(f"error: {tmp_path / 'bad.png'}: ")
+    assert message in line
+    assert "1 of 2 photo(s) failed, the rest is done" in messages.text
+
+
+def test_what_happens_to_a_photo_in_detection_is_said_of_it(tmp_path, monkeypatch, messages, detector_file):
+    def fail(*_arguments, **_options):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("osdface_core.cli.detect.detect_faces", fail)
+    assert run("detect", PHOTO, "--json", tmp_path / "faces.json", "--detector", detector_file) == 1
+    assert f"error: {PHOTO}: " in messages.text
+    assert "ZeroDivisionError: a bug" in messages.text
+    assert not (tmp_path / "faces.json").exists()
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, messages):
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    assert run("restore", tmp_path, "-o", tmp_path / "out") == 1
+    assert f"error: {tmp_path}: [Errno 13] Permission denied" in messages.text
+
+
 def test_faces_that_are_not_there_and_an_empty_folder_are_named(tmp_path, messages):
     assert run("restore", PHOTO, "-o", tmp_path, "--faces", "nowhere.json") == 1
     assert "faces cannot be read" in messages.text
@@ -250,10 +311,10 @@ def test_faces_that_become_somebody_else_are_kept_from_the_photo(tmp_path, share
     command = ["restore", PHOTO, "-o", tmp_path / "out.png", "--faces", FACES, "--embedder", embedder, "--report"]
     assert run(*command, "--min-identity", 1) == 0
     assert (np.array(Image.open(tmp_path / "out.png")) == np.array(Image.open(PHOTO))).all()
-    face = json.loads((tmp_path / "out.json").read_text())["faces"][0]
+    face = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["faces"][0]
     assert face["reason"] == f"identity {face['identity']:.2f} is below 1.00"
     assert run(*command, "--force") == 0
-    assert json.loads((tmp_path / "out.json").read_text())["faces"][0]["restored"]
+    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["faces"][0]["restored"]
 
 
 def test_only_the_faces_that_are_chosen_are_restored(tmp_path, shared, detector_file):
@@ -264,7 +325,7 @@ def test_only_the_faces_that_are_chosen_are_restored(tmp_path, shared, detector_
         assert run(*command, *options) == 0
         return [
             face["index"]
-            for face in json.loads((tmp_path / f"{group.stem}.json").read_text())["faces"]
+            for face in json.loads((tmp_path / f"{group.stem}.json").read_text(encoding="utf-8"))["faces"]
             if face["restored"]
         ]
 
@@ -293,3 +354,51 @@ def test_a_head_alone_changes_less_than_its_square_and_a_parser_keeps_what_is_no
         run("restore", PHOTO, "-o", tmp_path / "out.png", "--faces", FACES, "--leave", "hair")
     with pytest.raises(SystemExit):
         run("restore", PHOTO, "-o", tmp_path / "out.png", "--aligned", "--shape", "ellipse")
+
+
+NASTY = "a\x1b[2J\x07\rerror: b\nc\u202ed\x9b31m"
+"""Clears the screen, rings the bell, overwrites the line, begins a new one, turns the direction, colours."""
+
+
+@pytest.mark.parametrize("command", ["missing", "damaged", "twice", "notice"])
+def test_names_of_files_and_notices_do_not_steer_the_terminal(tmp_path, command):
+    photos, option = tmp_path / NASTY, []
+    photos.mkdir()
+    photo = photos / f"{NASTY}.png"
+    if command == "damaged":
+        photo.write_bytes(b"\x89PNG\r\n\x1a\n")
+    elif command == "twice":
+        option = [str(photo)]
+    elif command == "notice":
+        save_bundle(replace_notice(load_model(), NASTY + "long " * 2000), tmp_path / "bundle.safetensors")
+        shutil.copy(PHOTO, photo)
+        option = ["--weights", str(tmp_path / "bundle.safetensors")]
+    arguments = ["restore", str(photo), *option, "-o", str(tmp_path / "out"), "--faces", str(FACES)]
+    done = subprocess.run([sys.executable, "-m", "osdface_core.cli", *arguments], capture_output=True, cwd=ROOT)
+    said = done.stderr.decode()
+    assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(said)
+    assert "\\x1b[2J" in said
+    assert not any(line.startswith(("c", "error: b")) for line in re.split(r"[\r\n]", said))
+    assert max(map(len, said.splitlines())) < 3000
+    assert done.returncode == {"twice": 2, "notice": 0}.get(command, 1)
+
+
+def replace_notice(model, notice):
+    model.notice = notice
+    return model
+
+
+def test_a_name_that_is_no_text_can_be_said(tmp_path, messages):
+    path = tmp_path / os.fsdecode(b"\xff\xfe.png")
+    done = subprocess.run(
+        [sys.executable, "-m", "osdface_core.cli", "restore", path, "-o", tmp_path], capture_output=True, cwd=ROOT
+    )
+    assert done.returncode == 1
+    assert b"\\udcff\\udcfe.png: there is no such file" in done.stderr
+
+
+def test_letters_of_all_languages_stay():
+    for text in ("größe 顔 写真\u3000一.png", "लोग", "👩"):
+        assert printable(text) == text
+    assert printable("a\tb\nc") == "a\\tb\\nc"
+    assert printable("a\nb", lines=True) == "a\nb"

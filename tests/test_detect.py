@@ -1,7 +1,9 @@
 """Detection with real RetinaFace weights, against facexlib's own results."""
 
 import json
+import resource
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from conftest import ROOT, left_behind
 from facexlib.detection.retinaface import RetinaFace as FacexlibRetinaFace
 from safetensors.torch import save_file
 
-from osdface_core import Face, Faces, ImageError, load_detector, read_photo
+from osdface_core import Faces, ImageError, load_detector, read_photo
 from osdface_core.align import can_be_aligned
-from osdface_core.detect import shared_area, turned_back
+from osdface_core.detect import LONG_SIDE, MOST_FACES, PIXELS, SHORT_SIDE, TOO_MANY, fitted, padded, shared_area
+from osdface_core.detectors import find_weights
 from osdface_core.errors import NotACheckpointError, ShapeError, WeightsNotFoundError
+from osdface_core.views import turned_back
 
 PHOTOS = [
     "ai_m47_1024.jpg",
@@ -54,7 +58,7 @@ def everything(faces):
 
 
 def recorded(shared, photo, run):
-    data = json.loads((shared / "golden" / "detect" / (photo.replace("/", "__") + ".json")).read_text())
+    data = json.loads((shared / "golden" / "detect" / (photo.replace("/", "__") + ".json")).read_text(encoding="utf-8"))
     faces = next(entry for entry in data["runs"] if entry["run"] == run)["faces"]
     rows = [[*face["box"], *(value for point in face["landmarks"] for value in point)] for face in faces]
     return np.array(sorted(rows)).reshape(-1, 14), sorted(face["score"] for face in faces)
@@ -94,7 +98,7 @@ def test_every_photo_gives_the_faces_it_shows(shared, detector):
 
 
 def test_the_photos_carried_here_come_with_the_faces_the_detector_finds(detector, astronaut):
-    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text()))
+    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text(encoding="utf-8")))
     found = detector.detect(astronaut.pixels)
     assert np.abs(as_rows(found) - as_rows(beside)).max() < 1e-3
 
@@ -103,7 +107,7 @@ def test_the_starter_is_what_finds_faces_where_there_is_no_other(astronaut, monk
     monkeypatch.setattr("osdface_core.detectors.find", lambda _entry: None)
     detector = load_detector()
     assert "Download retinaface-resnet50" in detector.notice
-    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text()))
+    beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text(encoding="utf-8")))
     assert np.abs(as_rows(detector.detect(astronaut.pixels)) - as_rows(beside)).max() < 1
     with pytest.raises(WeightsNotFoundError, match="osdface weights download retinaface-resnet50"):
         load_detector("retinaface_resnet50")
@@ -122,14 +126,76 @@ def test_the_starter_sees_what_its_teacher_sees(shared, detector, photo):
         assert np.abs(np.array(face.landmarks) - np.array(other.landmarks)).max() < 0.1 * other.size
 
 
-def test_a_batch_gives_what_each_image_gives(shared, detector, astronaut):
-    image = astronaut.pixels
-    batch = torch.cat([image, torch.zeros_like(image), image.flip(3)])
-    faces = detector.detect(batch)
-    assert [face.frame for face in faces] == [0, 2]
-    alone = detector.detect(image.flip(3)).faces[0]
-    assert faces.faces[1].box == alone.box
-    assert (faces.frames, faces.height, faces.width) == (3, 512, 512)
+@pytest.mark.parametrize("any_rotation", [False, True])
+def test_a_batch_gives_what_each_image_gives(detector, astronaut, any_rotation):
+    """A photo, one without a face, a close-up, one upside down: some are looked at twice, some in other positions."""
+    image = astronaut.pixels[..., :480]
+    close = F.interpolate(image[..., 80:240, 160:310], image.shape[2:], mode="bilinear")
+    batch = torch.cat([image, torch.zeros_like(image), close, image.flip(2), image.flip(3)])
+    together = detector.detect(batch, any_rotation=any_rotation)
+    assert (together.frames, together.height, together.width) == (5, 512, 480)
+    for frame in range(5):
+        alone = detector.detect(batch[frame : frame + 1], any_rotation=any_rotation)
+        ours = together.between(frame, frame + 1)
+        assert [face.index for face in ours] == [face.index for face in alone]
+        assert as_rows(everything(ours)) == pytest.approx(as_rows(everything(alone)), abs=1e-3)
+        assert [entry.reason for entry in ours.left_out] == [entry.reason for entry in alone.left_out]
+
+
+def test_large_batches_go_through_the_network_in_parts(detector, astronaut, monkeypatch):
+    batch = astronaut.pixels.repeat(3, 1, 1, 1)
+    whole = detector.detect(batch)
+    monkeypatch.setattr("osdface_core.detect.PIXELS_ON_CPU", 2 * 640 * 640)
+    sizes = []
+    handle = detector.network.register_forward_pre_hook(lambda _network, inputs: sizes.append(len(inputs[0])))
+    assert as_rows(detector.detect(batch)) == pytest.approx(as_rows(whole), abs=1e-3)
+    handle.remove()
+    assert sizes[:2] == [2, 1]
+
+
+def test_four_threads_with_one_detector_get_what_one_gets(shared, detector):
+    images = [read_photo(shared / "images" / photo).pixels for photo in SMALL_PHOTOS]
+    alone = [detector.detect(image, short_side=(320, 640)) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda image: detector.detect(image, short_side=(320, 640)), images * 2))
+    for one, other in zip(alone * 2, together, strict=True):
+        assert as_rows(everything(one)) == pytest.approx(as_rows(everything(other)), abs=1e-3)
+
+
+def test_images_of_any_shape_are_looked_at_in_few_pixels():
+    for height, width in ((5000, 1), (1, 5000), (100_000, 3), (20_000, 20_000), (1, 1)):
+        looked = fitted(height, width, SHORT_SIDE)
+        assert min(looked) >= 1
+        assert max(looked) <= LONG_SIDE
+        assert padded(looked[0]) * padded(looked[1]) < 1.2 * PIXELS
+    assert fitted(3000, 4000, SHORT_SIDE) == (1280, 1707)
+    assert fitted(1080, 5000, SHORT_SIDE) == (1080, 5000)
+
+
+def test_images_of_many_sizes_are_drawn_on_canvases_of_few():
+    sides = {padded(side) for side in range(640, 1281)}
+    assert len(sides) <= 9
+    assert all(side % 32 == 0 for side in sides)
+    assert all(side <= padded(side) < 1.15 * side + 32 for side in range(1, 3000))
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
+def test_thin_images_are_looked_at_in_little_memory(detector, shape):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert not len(detector.detect(torch.rand(1, 3, *shape)))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1e6  # kilobytes
+
+
+def test_of_too_many_faces_the_surest_are_kept_and_the_user_is_told(shared, monkeypatch):
+    image = read_photo(shared / "images" / "group_solvay1927.jpg").pixels[..., :512, :512]
+    starter = load_detector("starter")
+    faces = starter.detect(image, threshold=0)
+    assert len(faces) <= MOST_FACES
+    monkeypatch.setattr("osdface_core.detect.MOST_FACES", 3)
+    few = starter.detect(image)
+    assert len(few) == 3
+    assert {entry.reason for entry in few.left_out} == {TOO_MANY}
+    assert min(face.score for face in few) >= max(entry.face.score for entry in few.left_out)
 
 
 CLOSE_UPS = ["portrait_wh.jpg", "old_autochrome_shaw1908.png", "astronaut.png"]
@@ -175,17 +241,6 @@ def test_turned_photos_give_the_same_faces_turned(shared, detector, photo, turns
     assert can_be_aligned(turned.faces[0])
 
 
-def test_turning_back_leaves_every_pixel_where_it_was():
-    image = torch.arange(3 * 5 * 7).reshape(3, 5, 7).float()
-    for turns in range(4):
-        turned = torch.rot90(image, turns, (1, 2))
-        points = ((0.0, 0.0), (2.0, 3.0), (4.0, 1.0), (1.0, 4.0), (3.0, 2.0))
-        face = turned_back(Face(0, 0, (0.0, 1.0, 2.0, 4.0), 1, points), turns, 5, 7)
-        for (x, y), (old_x, old_y) in zip(face.landmarks, points, strict=True):
-            assert torch.equal(image[:, int(y), int(x)], turned[:, int(old_y), int(old_x)])
-        assert face.width > 0 < face.height
-
-
 def test_upright_photos_lose_nothing_when_every_rotation_is_tried(shared, detector):
     image = read_photo(shared / "images" / "group_solvay1927.jpg").pixels
     boxes = [np.array([face.box for face in detector.detect(image, any_rotation=on)]) for on in (False, True)]
@@ -226,8 +281,8 @@ def test_resnet50_is_told_from_its_tensors_and_runs(tmp_path):
         network = FacexlibRetinaFace(network_name="resnet50", device=torch.device("cpu"))
     save_file({f"module.{key}": value for key, value in network.state_dict().items()}, tmp_path / "r50.safetensors")
     loaded = load_detector(tmp_path / "r50.safetensors")
-    assert loaded.network.backbone == "Resnet50"
-    assert isinstance(loaded.detect(torch.rand(1, 3, 64, 64), threshold=0.99, short_side=ANY_SIZE), Faces)
+    assert loaded.network.config.body == "resnet50"
+    assert not len(loaded.detect(torch.rand(1, 3, 64, 64), threshold=1, short_side=ANY_SIZE))
 
 
 def test_another_network_has_an_effect(tmp_path, astronaut, shared, detector):
@@ -255,11 +310,18 @@ def test_files_that_are_no_detector_are_named(tmp_path, shared):
 def test_a_missing_detector_says_where_to_get_it(tmp_path):
     with pytest.raises(WeightsNotFoundError, match="no such file"):
         load_detector(tmp_path / "nothing.pth")
-    with pytest.raises(
-        WeightsNotFoundError,
-        match=r"osdface weights download retinaface-resnet50.*https://github.*models/facedetection",
-    ):
-        load_detector("retinaface_resnet50")
+    for name in ("retinaface_resnet50", "retinaface-resnet50"):
+        with pytest.raises(
+            WeightsNotFoundError,
+            match=r"osdface weights download retinaface-resnet50.*https://github.*models/facedetection",
+        ):
+            load_detector(name)
+
+
+def test_the_catalogues_names_and_facexlibs_are_the_same_detectors(shared, monkeypatch):
+    file = shared / "weights" / "detection_mobilenet0.25_Final.pth"
+    monkeypatch.setattr("osdface_core.detectors.find", lambda entry: file if "mobile" in entry.name else None)
+    assert find_weights("retinaface-mobile0.25") == find_weights("retinaface_mobile0.25") == find_weights(None) == file
 
 
 def test_boxes_found_elsewhere_are_looked_into_for_landmarks(shared, detector):

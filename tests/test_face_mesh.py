@@ -40,7 +40,7 @@ def faces_of(*meshes):
 @pytest.mark.parametrize("points", [MESH, WITH_IRISES])
 def test_a_mesh_gives_the_face_that_the_detector_finds(points):
     (face,) = faces_of(mesh(points))
-    (found,) = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text()))
+    (found,) = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text(encoding="utf-8")))
     between_eyes = found.landmarks[1][0] - found.landmarks[0][0]
     assert np.abs(np.array(face.landmarks) - np.array(found.landmarks)).max() < 0.06 * between_eyes
     assert face.box == pytest.approx((179.0, 71.2, 270.7, 177.4))

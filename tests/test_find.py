@@ -1,11 +1,11 @@
 """Files that are on the machine already are used where they are, whoever put them there."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import facexlib
 import pytest
+from links import link
 from test_download import ON_HUB, download
 from test_download import entry as entry
 
@@ -102,7 +102,7 @@ def test_the_hubs_cache_is_used_without_copying(hub, tiny_weights, tmp_path):
 def test_names_of_the_catalogue_stand_for_what_is_found(tiny_weights, monkeypatch):
     folder = models_folder() / "osdface" / "authors"
     folder.parent.mkdir(parents=True)
-    os.symlink(tiny_weights / "ckpt", folder)
+    link(folder, tiny_weights / "ckpt")
     assert locate("osdface") == folder
     assert load_model("osdface", tiny_weights / "sd21base").config.vre.base_channels == 32
     with pytest.raises(WeightsNotFoundError, match=r"sd21-base: it is not on this machine.*osdface weights download"):

@@ -8,7 +8,9 @@ from conftest import ROOT
 from host.record_object_info import RECORD
 
 NODES = {
-    node for path in sorted((ROOT / "nodes").glob("*.py")) for node in re.findall(r'node_id="(\w+)"', path.read_text())
+    node
+    for path in sorted((ROOT / "nodes").glob("*.py"))
+    for node in re.findall(r'node_id="(\w+)"', path.read_text(encoding="utf-8"))
 }
 LANGUAGES = ("en", "zh", "ja")
 TEXTS = {

@@ -4,13 +4,14 @@ import ast
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 CORE = sorted((ROOT / "osdface_core").rglob("*.py"))
 
 
 def imported_by(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -22,12 +23,38 @@ def test_the_core_knows_nothing_of_comfyui():
         assert not {"comfy", "comfy_api", "folder_paths", "nodes", "server"} & set(imported_by(path)), path
 
 
-def test_importing_the_core_brings_neither_diffusers_nor_facexlib():
-    script = (
-        "import sys, osdface_core; print({'diffusers', 'facexlib', 'torchvision', 'transformers'} & set(sys.modules))"
-    )
+def after(script):
+    """The modules that Python has after a script, in a process of its own."""
+    script += "; import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "set()"
+    return set(done.stdout.split())
+
+
+def test_importing_the_core_brings_nothing_that_is_not_asked_for():
+    assert not {"torch", "numpy", "PIL", "cv2"} & after("import osdface_core")
+    faces = after("from osdface_core import Faces")
+    assert {name for name in faces if name.startswith("osdface_core.")} == {
+        f"osdface_core.{name}" for name in ("faces", "errors", "serialization")
+    }
+
+
+def test_importing_everything_brings_neither_diffusers_nor_facexlib():
+    everything = after("from osdface_core import *")
+    assert "osdface_core.pipeline" in everything
+    assert not {"diffusers", "facexlib", "torchvision", "transformers"} & everything
+
+
+def test_public_names_are_the_same_for_people_tools_and_python():
+    import osdface_core
+
+    tree = ast.parse((ROOT / "osdface_core" / "__init__.py").read_text())
+    block = next(part for part in tree.body if isinstance(part, ast.If))
+    for_tools = {part.module: tuple(alias.name for alias in part.names) for part in block.body}
+    assert for_tools == osdface_core.HOMES
+    assert sorted(name for names in for_tools.values() for name in names) == sorted(osdface_core.__all__)
+    assert set(osdface_core.__all__) <= set(dir(osdface_core))
+    with pytest.raises(AttributeError, match="'osdface_core' has no attribute 'nothing'"):
+        osdface_core.nothing  # noqa: B018
 
 
 def test_everything_exported_is_there_and_explained():

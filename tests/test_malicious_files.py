@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from osdface_core.errors import NotACheckpointError, UnsafeFileError, WeightsError
@@ -69,7 +69,7 @@ def test_a_class_of_a_harmless_package_cannot_smuggle_a_call(tmp_path, canary, m
     """A package that shadows a training framework's name is not imported, and its classes not built."""
     package = tmp_path / "pytorch_lightning"
     package.mkdir()
-    (package / "__init__.py").write_text(f"open({str(canary)!r}, 'w')\nclass Checkpoint: pass\n")
+    (package / "__init__.py").write_text(f"open({str(canary)!r}, 'w')\nclass Checkpoint: pass\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     pickled = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01cpytorch_lightning\nCheckpoint\nq\x02)\x81q\x03u."
     repack(torch_zip(tmp_path), tmp_path / "weights.ckpt", {"archive/data.pkl": pickled})
@@ -170,6 +170,7 @@ def test_an_object_that_asks_for_all_memory_is_refused(tmp_path):
 @given(
     st.booleans(), st.lists(st.tuples(st.floats(0, 0.999), st.binary(min_size=1, max_size=3)), min_size=1, max_size=4)
 )
+@example(zipped=True, changes=[(0.984375, b"\x02")])  # an archive that spans several disks
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_bytes_of_a_checkpoint_are_wrong_the_answer_is_tensors_or_a_named_error(tmp_path, zipped, changes):
     path = tmp_path / "fuzz.ckpt"
@@ -183,3 +184,11 @@ def test_whatever_bytes_of_a_checkpoint_are_wrong_the_answer_is_tensors_or_a_nam
         read_tensors(path)
     except WeightsError:
         return
+
+
+def test_a_pytorch_that_can_be_made_to_run_code_reads_no_checkpoint(monkeypatch, tmp_path):
+    """Before 2.6, `weights_only=True` was not enough (CVE-2025-32434)."""
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "net.pth")
+    monkeypatch.delattr(torch.serialization, "get_unsafe_globals_in_checkpoint")
+    with pytest.raises(UnsafeFileError, match=r"Update PyTorch to 2\.6"):
+        read_tensors(tmp_path / "net.pth")

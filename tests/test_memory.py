@@ -50,13 +50,13 @@ def one_graph(weights: str) -> Prompt:
 
 def megabytes(server: Server) -> float:
     """What the process holds in memory."""
-    lines = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text().splitlines()
+    lines = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Rss:")) * 1024 / 1e6
 
 
 def megabytes_read(server: Server) -> float:
     """What the process has had read from the disk so far."""
-    lines = Path(f"/proc/{server.process.pid}/io").read_text().splitlines()
+    lines = Path(f"/proc/{server.process.pid}/io").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes:")) / 1e6
 
 

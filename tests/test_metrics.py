@@ -73,9 +73,9 @@ def test_several_steps_are_not_one(starter: OSDFaceModel, face_photos: Path) -> 
 
 def test_the_command_writes_a_table_and_pictures(face_photos: Path, tmp_path: Path) -> None:
     assert main(["eval", str(face_photos), "-o", str(tmp_path), "--count", "2", "--device", "cpu"]) == 0
-    table = (tmp_path / "table.md").read_text()
+    table = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert table.count("restored") == len(STRENGTHS)
-    assert len(json.loads((tmp_path / "table.json").read_text())) == 3 * len(STRENGTHS)
+    assert len(json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))) == 3 * len(STRENGTHS)
     assert all((tmp_path / f"{strength}.png").is_file() for strength in STRENGTHS)
     assert main(["eval", str(face_photos), "-o", str(tmp_path)]) == 1
 
@@ -87,5 +87,5 @@ def test_several_models_stand_side_by_side(starter: OSDFaceModel, face_photos: P
         save_bundle(starter, file)
     options = ["--weights", *map(str, files), "-o", str(tmp_path / "out"), "--count", "1", "--device", "cpu"]
     assert main(["eval", str(face_photos), *options]) == 0
-    table = (tmp_path / "out" / "table.md").read_text()
+    table = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
     assert table.count("| full |") == table.count("| without_prompt |") == len(STRENGTHS)

@@ -287,7 +287,7 @@ def test_a_missing_parser_says_where_to_get_it(host):
     prompt["parser"] = node("OSDFaceLoadParser", parser="parsing_parsenet.pth")
     inputs = {"hair": True, "glasses": False, "feather": 0.1, "batch_size": 4}
     prompt["mask"] = node("OSDFaceMask", crops=["restore", 0], parser=["parser", 0], **inputs)
-    with pytest.raises(NodeError, match="osdface weights download parsenet"):
+    with pytest.raises(NodeError, match="weights download parsenet"):
         host.run(prompt)
 
 

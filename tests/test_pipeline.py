@@ -179,5 +179,5 @@ def test_a_16_bit_gradient_survives_around_the_face(tmp_path, starter):
 
 
 def test_the_photo_carried_here_is_the_one_its_faces_belong_to(astronaut):
-    faces = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text()))
+    faces = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text(encoding="utf-8")))
     assert (faces.height, faces.width) == tuple(astronaut.pixels.shape[2:])

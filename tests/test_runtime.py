@@ -14,6 +14,7 @@ from diffusers import AutoencoderTiny
 from host import fakes
 from host.graphs import FACE, node, restore_faces, step_by_step
 from safetensors.torch import save_file
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 
 @pytest.fixture
@@ -41,9 +42,11 @@ def test_all_nodes_share_one_copy_of_the_weights(inside, runtime):
     prompt["show all"] = node("PreviewImage", images=["all", 0])
     fakes.State.loaded.clear()
     inside.execute(prompt, ignore)
-    holders = [patcher.model for patcher in fakes.State.loaded if hasattr(patcher.model, "unet")]
-    assert len(holders) == 1
-    assert sum(key[0] == "weights" for key in runtime._shared) == 1
+    (model,) = (weights.model for key, weights in runtime._shared.items() if key[0] == "weights")
+    loaded = [
+        part for patcher in fakes.State.loaded for part in patcher.model.modules() if type(part) is type(model.unet)
+    ]
+    assert loaded == [model.unet]
 
 
 def test_weights_are_let_go_with_the_last_output_that_holds_them(inside, runtime):
@@ -60,7 +63,7 @@ def test_a_precision_is_a_copy_of_its_own(runtime):
     bf16 = runtime.shared_weights("starter (built in)", "none", "bf16")
     assert auto is fp32
     assert bf16 is not fp32
-    assert bf16.resident.patcher.model.unet.dtype == torch.bfloat16
+    assert bf16.model.unet.conv_in.weight.dtype == torch.bfloat16
 
 
 def test_parts_of_their_own_precision_and_a_tiny_decoder(inside, folders):
@@ -72,11 +75,11 @@ def test_parts_of_their_own_precision_and_a_tiny_decoder(inside, folders):
     halves = loader.execute("starter (built in)", "none", "fp32", "fp16", "bf16").args[0]
     tiny = loader.execute("starter (built in)", "none", "fp32", decoder=option).args[0]
     os.remove(file)
-    vae = halves.resident.patcher.model.vae
+    vae = halves.model.vae
     assert vae.encoder.conv_in.weight.dtype == torch.float16
     assert vae.decoder.conv_in.weight.dtype == torch.bfloat16
     assert tiny is not halves
-    assert tiny.resident.patcher.model.tiny_decoder is not None
+    assert tiny.model.decoder is not None
 
 
 def test_nothing_global_is_changed(inside):
@@ -144,7 +147,7 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
     faces = nodes["detect"].OSDFaceDetect.execute(frames, 0.8, detector, boxes).args[0]
     crops = nodes["crop"].OSDFaceCrop.execute(frames, faces, 256).args[0]
     passes = []
-    hook = model.resident.patcher.model.unet.register_forward_hook(lambda *_: passes.append(1))
+    hook = model.model.unet.register_forward_hook(lambda *_: passes.append(1))
     restored = nodes["restore"].OSDFaceRestore.execute(model, crops, 4, False, 0, 399).args[0]
     hook.remove()
     pasted = nodes["paste"].OSDFacePaste.execute(frames, restored, 1.0, 0.1)
@@ -158,6 +161,15 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
     assert mask.shape == (16, 240, 320)
     for n, count in enumerate(counts):
         assert torch.equal(image[n], frames[n]) == (count == 0)
+
+
+def test_alpha_follows_the_pixels_to_their_device(inside):
+    """Under --gpu-only what nodes make is on the graphics card, what other nodes give may be in main memory."""
+    with FakeTensorMode():
+        image, after = torch.ones(1, 8, 8, 4), torch.zeros(1, 3, 8, 8, device="cuda")
+        pasted = sys.modules["pack.nodes.sockets"].with_pixels(image, after.clone(), after)
+    assert pasted.shape == image.shape
+    assert pasted.device.type == "cuda"
 
 
 def test_importing_the_pack_is_light(inside):

@@ -48,6 +48,7 @@ def test_a_prepared_model_decodes_with_it_alone(tiny, path, tiny_vae):
 def test_another_file_is_refused(tiny_weights, tmp_path):
     with pytest.raises(WeightsError, match="no TAESD decoder"):
         TinyDecoder(tiny_weights / "sd21base" / "unet" / "diffusion_pytorch_model.safetensors")
-    save_file({"0.weight": torch.zeros(3)}, tmp_path / "odd.safetensors")
-    with pytest.raises(WeightsError):
-        TinyDecoder(tmp_path / "odd.safetensors")
+    for number in ("0", "²", "9" * 5000):
+        save_file({f"{number}.weight": torch.zeros(3)}, tmp_path / "odd.safetensors")
+        with pytest.raises(WeightsError):
+            TinyDecoder(tmp_path / "odd.safetensors")

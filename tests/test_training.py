@@ -1,7 +1,6 @@
 """Training: every stage learns, trains what it should, goes on where it was, and leaves files that work."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -16,8 +15,9 @@ from torch import Tensor
 
 import osdface_core
 from osdface_core import OSDFaceModel
+from osdface_core.training.checkpoint import last_checkpoint
 from osdface_core.training.data import pairs_loader
-from osdface_core.training.engine import last_checkpoint, train
+from osdface_core.training.engine import train
 from osdface_core.training.recipe import Recipe, StageRecipe, read_recipe
 from osdface_core.training.run import build_stage, run
 from osdface_core.training.stage import Stage
@@ -160,6 +160,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(recipe: Recipe, tmp_path: Path
     assert not train(new(recipe, "base"), altered(entry, steps=10**6), tmp_path, minutes=0.01)
     saved = last_checkpoint(tmp_path)
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    resource = pytest.importorskip("resource")
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))

@@ -65,7 +65,7 @@ def test_the_manifest_chooses_groups(face_photos: Path, tmp_path: Path) -> None:
     kind = "/".join(face_photos.parts[-2:])
     lines = ["file,group"] + [f"{kind}/{name},{'odd' if n % 2 else 'even'}" for n, name in enumerate(names)]
     manifest = tmp_path / "manifest.csv"
-    manifest.write_text("\n".join(lines))
+    manifest.write_text("\n".join(lines), encoding="utf-8")
     chosen = find_photos(config(face_photos, manifest=str(manifest), groups=("odd",)))
     assert [photo.name for photo in chosen] == names[1::2]
     with pytest.raises(ImageError, match=r"data\.folders"):

@@ -144,7 +144,7 @@ def test_a_video_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_files_that_are_no_videos_are_named(tmp_path):
-    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "text.mp4").write_text("no video", encoding="utf-8")
     for name, words in (("text.mp4", "cannot be read"), ("none.mp4", "no such file")):
         with pytest.raises(ImageError, match=words):
             VideoFile(tmp_path / name)
@@ -165,7 +165,7 @@ def test_the_command_restores_a_video_and_a_folder_of_frames(shared, tmp_path, a
     for name in ("9.png", "10.png"):
         before, after = (read_photo(folder / name).pixels for folder in (frames, tmp_path / "out"))
         assert (before != after).float().mean() > 0.3
-    assert '"2 of 2 face(s) in 2 frames restored"' in (tmp_path / "out.json").read_text()
+    assert '"2 of 2 face(s) in 2 frames restored"' in (tmp_path / "out.json").read_text(encoding="utf-8")
     record(tmp_path / "a.mp4")
     assert main(["restore", str(tmp_path / "a.mp4"), "-o", str(tmp_path / "b.mp4"), *detector]) == 0
     assert len(list(VideoFile(tmp_path / "b.mp4").frames())) == len(TIMES)

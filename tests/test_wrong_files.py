@@ -182,9 +182,9 @@ def test_inert_objects_of_training_frameworks_run_nothing_either(files):
 
 def test_a_v_prediction_base_is_told_apart(files):
     path = files / "sd21base/scheduler/scheduler_config.json"
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_text(encoding="utf-8"))
     path.unlink()
-    path.write_text(json.dumps(config | {"prediction_type": "v_prediction"}))
+    path.write_text(json.dumps(config | {"prediction_type": "v_prediction"}), encoding="utf-8")
     with pytest.raises(WrongBaseError, match=r"'v_prediction', expected 'epsilon'.*SD 2.1-base"):
         load(files)
     single = as_single_file(files / "sd21base")
@@ -196,9 +196,9 @@ def test_a_v_prediction_base_is_told_apart(files):
 
 def test_another_stable_diffusion_is_told_apart(files):
     path = files / "sd21base/unet/config.json"
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_text(encoding="utf-8"))
     path.unlink()
-    path.write_text(json.dumps(config | {"cross_attention_dim": 768}))
+    path.write_text(json.dumps(config | {"cross_attention_dim": 768}), encoding="utf-8")
     with pytest.raises(WrongBaseError, match=r"768 wide, as SD 1.x's; expected 1024"):
         load(files)
     save_file({"a": torch.zeros(1)}, files / "other.safetensors")

@@ -4,11 +4,14 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import OSDFaceError
 from . import detect, doctor, evaluate, restore, train, weights
+from .outputs import Messages, printable
 
 log = logging.getLogger("osdface")
 
@@ -17,7 +20,12 @@ COMMANDS = (restore, detect, weights, train, evaluate, doctor)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit code: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a console cannot show must not end the command
+            stream.reconfigure(errors="backslashreplace")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Messages())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     options = parser().parse_args(arguments)
     try:
         with logging_redirect_tqdm():
@@ -31,8 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+class Parser(argparse.ArgumentParser):
+    """One whose errors, which quote names of files, are printable."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="osdface", description="One-step diffusion face restoration.")
+    top = Parser(prog="osdface", description="One-step diffusion face restoration.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_to(commands)

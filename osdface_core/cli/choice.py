@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..align import align_faces
+from ..command import command
 from ..embedders import load_embedder
 from ..errors import ImageError
 from ..faces import FaceCrops, Faces
@@ -98,4 +99,5 @@ def read_faces(source: Path, photo: Path) -> Faces:
     try:
         return Faces.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
-        raise ImageError(f"{path}: the faces cannot be read ({error}). Write them with `osdface detect`.") from error
+        advice = f"Write them with `{command()} detect`."
+        raise ImageError(f"{path}: the faces cannot be read ({error}). {advice}") from error

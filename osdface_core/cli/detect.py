@@ -14,7 +14,7 @@ from ..detectors import load_detector
 from ..faces import Faces
 from ..images import read_photo
 from ..select import select_by_limits
-from .outputs import refuse_to_overwrite, write_json
+from .outputs import named, refuse_to_overwrite, write_json
 
 log = logging.getLogger("osdface")
 
@@ -73,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
     refuse_to_overwrite([options.json], options.force)
     photo = read_photo(options.input)
     detector = open_detector(options)
-    faces = detect_faces(photo.pixels, detector, options)
+    with named(options.input):
+        faces = detect_faces(photo.pixels, detector, options)
     write_json(options.json, faces.to_json())
     log.info("%s: %d face(s) -> %s", options.input, len(faces), options.json)
     return 0

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from ..doctor import examine
+from .outputs import printable
 
 
 def add_to(commands: Any) -> None:
@@ -16,6 +17,6 @@ def run(_options: argparse.Namespace) -> int:
     code = 0
     for finding in examine():
         mark = "!!" if finding.todo else "ok"
-        sys.stdout.write(f"{mark}  {finding.name:12}{finding.says} {finding.todo}".rstrip() + "\n")
+        sys.stdout.write(printable(f"{mark}  {finding.name:12}{finding.says} {finding.todo}".rstrip()) + "\n")
         code |= bool(finding.todo)
     return code

@@ -1,16 +1,16 @@
 """`osdface eval`: what a model makes of photographs degraded on purpose, in figures and in a picture."""
 
 import argparse
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
+from ..atomic_write import atomic_write
 from ..detectors import load_detector
 from ..embedders import load_embedder
 from ..inference import load_model
 from .detect import best_device
-from .outputs import refuse_to_overwrite
+from .outputs import refuse_to_overwrite, write_json
 
 log = logging.getLogger("osdface")
 
@@ -61,8 +61,9 @@ def run_eval(options: argparse.Namespace) -> int:
     )
     result = metrics.evaluate(photos, model.config.crop_size, STRENGTHS, methods, measures, seed=options.seed)
     options.output.mkdir(parents=True, exist_ok=True)
-    table.write_text(result.markdown(), encoding="utf-8")
-    (options.output / "table.json").write_text(json.dumps(result.rows, indent=1) + "\n", encoding="utf-8")
+    with atomic_write(table) as partial:
+        partial.write_text(result.markdown(), encoding="utf-8", newline="\n")
+    write_json(options.output / "table.json", result.rows)
     for strength in STRENGTHS:
         result.write_grid(options.output / f"{strength}.png", strength)
     log.info("%s", result.markdown())

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from ..color import Method
-from ..errors import ImageError
+from ..errors import ImageError, OSDFaceError
 from ..images import SUFFIXES, read_photo, write_photo
 from ..inference import Placement, load_model
 from ..masks import Shape
@@ -21,7 +21,8 @@ from ..precision import Precision
 from ..serialization import Json
 from ..weights import read_model
 from .choice import Choice, add_choice, check_choice
-from .outputs import refuse_to_overwrite, write_json
+from .names import expand, find_clash, is_apple_double
+from .outputs import named, printable, refuse_to_overwrite, write_json
 from .video import add_video, check_video, is_video, restore_clip
 
 log = logging.getLogger("osdface")
@@ -91,7 +92,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     options.aligned |= options.exact
     check_options(options)
-    inputs = options.inputs if options.frames else find_inputs(options.inputs)
+    inputs = expand(options.inputs) if options.frames else find_inputs(options.inputs)
     if len(inputs) > 1 and is_file_name(options.output):
         options.refuse(f"{options.output}: {len(inputs)} photos cannot go into one file, name a folder")
     if options.frames and len(inputs) == 1:
@@ -99,9 +100,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         outputs = [output_path(path, options.output) for path in inputs]
     written = [output.with_suffix(".json") for output in outputs] if options.report else outputs
-    for output in written:
-        if written.count(output) > 1:
-            options.refuse(f"several photos would be written to {output}: restore them into folders of their own")
+    clash = find_clash(written)
+    if clash is not None:
+        options.refuse(f"several photos would be written to {clash}: restore them into folders of their own")
     model = load(options)
     if model.notice:
         log.warning("warning: %s", model.notice)
@@ -110,10 +111,11 @@ def run(options: argparse.Namespace) -> int:
     failed = 0
     bar = tqdm(inputs, unit="photo", disable=None)
     for path, output in zip(bar, outputs, strict=True):
-        bar.set_postfix_str(path.name)
+        bar.set_postfix_str(printable(path.name))
         try:
-            restore_file(path, output, model, choice, parser, options)
-        except (ImageError, OSError) as error:
+            with named(path):
+                restore_file(path, output, model, choice, parser, options)
+        except OSDFaceError as error:
             failed += 1
             log.error("error: %s", error)
     if failed:
@@ -258,13 +260,14 @@ def how_to_restore(choice: Choice, parser: FaceParser | None, options: argparse.
 
 
 def find_inputs(paths: Iterable[Path]) -> list[Path]:
-    """The photos named, and those in the folders named."""
+    """The photos named, and those in the folders named. Raises ImageError."""
     inputs: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inputs += sorted(file for file in path.iterdir() if is_image_name(file))
-        else:
-            inputs.append(path)
+    for path in expand(paths):
+        with named(path):
+            if path.is_dir():
+                inputs += sorted(file for file in path.iterdir() if is_image_name(file) and not is_apple_double(file))
+            else:
+                inputs.append(path)
     if not inputs:
         raise ImageError(f"There are no photos in {', '.join(map(str, paths))} ({', '.join(SUFFIXES)}).")
     return inputs

@@ -5,8 +5,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ..errors import OSDFaceError
-
 log = logging.getLogger("osdface")
 
 
@@ -23,11 +21,9 @@ def add_to(commands: Any) -> None:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    try:
-        from ..training.recipe import built_in
-        from ..training.run import run
-    except ImportError as error:
-        raise OSDFaceError(f"Training needs more packages ({error.name}): pip install 'osdface[train]'.") from error
+    from ..training.recipe import built_in
+    from ..training.run import run
+
     if not all("=" in pair for pair in options.set):
         options.refuse("--set takes NAME=VALUE")
     replacements = dict(pair.split("=", 1) for pair in options.set)

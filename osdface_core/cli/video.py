@@ -21,6 +21,7 @@ from ..serialization import Json
 from ..video import follow_faces, restore_video
 from ..video_file import SUFFIXES, VideoFile, write_video
 from .choice import Choice
+from .names import is_apple_double
 
 NUMBER = re.compile(r"(\d+)")
 
@@ -108,7 +109,7 @@ def frame_files(folder: Path) -> list[Path]:
     """The frames in a folder, by the numbers in their names. Raises ImageError where there are none."""
     if not folder.is_dir():
         raise ImageError(f"{folder}: this is no folder. With --frames, name the folder that a video's frames are in.")
-    files = [path for path in folder.iterdir() if path.suffix.lower() in PHOTOS]
+    files = [path for path in folder.iterdir() if path.suffix.lower() in PHOTOS and not is_apple_double(path)]
     if not files:
         raise ImageError(f"There are no frames in {folder} ({', '.join(PHOTOS)}).")
     return sorted(

@@ -18,7 +18,7 @@ from ..weights.download import download
 from ..weights.export import export
 from ..weights.find import find, locate, models_folder
 from ..weights.verify import verify
-from .outputs import refuse_to_overwrite
+from .outputs import printable, refuse_to_overwrite
 
 log = logging.getLogger("osdface")
 
@@ -66,8 +66,8 @@ def add_to(commands: Any) -> None:
 
 def run_list(_options: argparse.Namespace) -> int:
     for entry in CATALOG:
-        found = find(entry)
-        sys.stdout.write(f"{entry.name}: {found or 'not on this machine'}\n{fill(entry.about, 110, **MARGIN)}\n\n")
+        found = printable(str(find(entry) or "not on this machine"))
+        sys.stdout.write(f"{entry.name}: {found}\n{fill(entry.about, 110, **MARGIN)}\n\n")
     return 0
 
 
@@ -117,7 +117,7 @@ def run_verify(options: argparse.Namespace) -> int:
         try:
             found = locate(entry.name) if options.names else find(entry)
             for path, digest in (verify(entry, found) if found else {}).items():
-                sys.stdout.write(f"{digest}  {path}\n")
+                sys.stdout.write(f"{digest}  {printable(str(path))}\n")
         except WeightsError as error:
             log.error("error: %s", error)
             code = 1

@@ -4,13 +4,14 @@ Takes TAESD's weights for SD 1 and 2 (github.com/madebyollin/taesd), as diffuser
 (`taesd_decoder`, in models/vae_approx).
 """
 
+import re
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import KeysError
+from ..networks.taesd import TAESDDecoder
 from ..weights.files import Tensors, fill, read_tensors
 
 
@@ -19,13 +20,10 @@ class TinyDecoder(nn.Module):
 
     def __init__(self, path: str | Path):
         """Raises a WeightsError where the file holds no such decoder."""
-        from diffusers import AutoencoderTiny
-
         super().__init__()
         tensors = decoder_tensors(read_tensors(path)[0], path)
         with torch.device("meta"):
-            tiny: Any = AutoencoderTiny()
-        self.decoder = tiny.decoder
+            self.decoder = TAESDDecoder()
         fill(self.decoder, tensors, path)
         self.eval()
 
@@ -41,7 +39,7 @@ def decoder_tensors(tensors: Tensors, path: str | Path) -> Tensors:
     if any(key.startswith("layers.") for key in own):
         return own
     original = own or tensors
-    if not all(key.split(".")[0].isdigit() for key in original):
+    if not all(re.match(r"\d{1,3}\.", key) for key in original):
         advice = "Get taesd_decoder (for SD 1 and 2) into models/vae_approx."
         raise KeysError(path, "this is no TAESD decoder.", advice, key=next(iter(original), ""))
     # TAESD's own list begins with a clamp, which has no weights and is no layer in diffusers

@@ -4,17 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..batches import in_batches
 from ..images import write_photo
+from ..libraries import library
 from ..model import OSDFaceModel
 from ..serialization import Json
 from ..training.data import as_tensor, read_square
 from ..training.degradation import Degradation
+
+cv2 = library("cv2")
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """Images and what they should be, [N,3,S,S], 0..1 -> [N]."""

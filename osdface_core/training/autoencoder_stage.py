@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from ..networks.vae import VAE, sample
 from ..weights.files import fill
 from ..weights.sd21 import WEIGHT_NAMES
 from .assemble import own, read_vae
+from .limits import within
 from .losses import Losses
 from .reconstruction import Reconstruction, ReconstructionConfig
 from .stage import Batch, Stage
@@ -26,6 +28,10 @@ class AutoencoderConfig:
     weight, its appendix G)."""
     start: str | None = None
     """Folder of a finished autoencoder stage, to go on from."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        within(self, kl_weight=(0, inf))
 
 
 class AutoencoderStage(Stage):

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,8 +12,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import ImageError
 from ..images import SUFFIXES, read_photo
+from ..libraries import library
 from .degradation import Degradation
+from .limits import within
 from .scenes import compose
+
+cv2 = library("cv2")
 
 Draw = tuple[int, int]
 """Which photo, and which sample of the run this is: the seed of everything random about it."""
@@ -40,6 +43,12 @@ class DataConfig:
     """Compose scenes of this side from photographs, to learn detection from."""
     degradation: Degradation = field(default_factory=Degradation)
     workers: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        within(self, size=(8, 8192), window=(1, self.size), recolour=(0, 1), scene=(64, 8192), workers=(0, 1024))
+        if not self.folders:
+            raise ValueError("folders is empty: name at least one")
 
 
 class FacePairs(Dataset[dict[str, Tensor]]):
@@ -142,12 +151,18 @@ def pairs_loader(config: DataConfig, batch_size: int, seed: int, start: int = 0)
 
 def find_photos(config: DataConfig) -> list[Path]:
     """The photographs in the folders, in order of name, that the manifest's groups admit. Raises ImageError if none."""
-    files = [
-        file for folder in config.folders for file in sorted(Path(folder).iterdir()) if file.suffix.lower() in SUFFIXES
-    ]
+    files = []
+    for folder in map(Path, config.folders):
+        if not folder.is_dir():
+            raise ImageError(f"{folder}: there is no such folder. Check data.folders.")
+        files += sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
     if config.manifest is not None and config.groups:
-        with open(config.manifest, newline="", encoding="utf-8") as lines:
-            groups = {Path(row["file"]).parts[-3:]: row["group"] for row in csv.DictReader(lines)}
+        try:
+            with open(config.manifest, newline="", encoding="utf-8") as lines:
+                groups = {Path(row["file"]).parts[-3:]: row["group"] for row in csv.DictReader(lines)}
+        except (OSError, LookupError, TypeError, ValueError, csv.Error) as error:
+            advice = "Check data.manifest: a CSV file with the columns file and group."
+            raise ImageError(f"{config.manifest}: this cannot be read ({error}). {advice}") from error
         files = [file for file in files if groups.get(file.parts[-3:]) in config.groups]
     if not files:
         raise ImageError(f"There are no photographs to train on in {', '.join(config.folders)}. Check data.folders.")

@@ -7,8 +7,12 @@ arrays [H,W,3], 0..1, RGB.
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
+
+from ..libraries import library
+from .limits import rising, within
+
+cv2 = library("cv2")
 
 Image = np.ndarray
 Range = tuple[float, float]
@@ -37,6 +41,12 @@ class Degradation:
     """The share of photos that age before anything else happens to them."""
     turbulence: float = 0.0
     """How strongly hot air bends the picture, see `turbulent`. Not in the paper's training."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        within(self, blur=(1e-3, 1000), reduction=(0.1, 1000), noise=(0, 255), jpeg=(1, 100), passes=(0, 100))
+        within(self, kernel=(1, 999), isotropic=(0, 1), grey=(0, 1), old=(0, 1), turbulence=(0, 100))
+        rising(self, "blur", "reduction", "noise", "jpeg")
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
         """A degraded copy of the same size."""

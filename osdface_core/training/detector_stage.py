@@ -3,18 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..atomic_write import atomic_write
 from ..detect import RetinaFace
-from ..detectors import load_detector, new_network
+from ..detectors import load_retinaface
 from ..model import ModelConfig
+from ..networks.retinaface import RetinaFaceConfig, RetinaFaceNet
 from ..overlay import draw_numbers
-from ..whole_file import whole_file
+from .limits import within
 from .losses import Losses
 from .stage import Batch, Stage
 
@@ -29,18 +32,21 @@ class DetectorConfig:
     notice: str = ""
     """What a user has to be told about these weights."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        within(self, norms=(0, inf))
+
 
 class DetectorStage(Stage):
-    """facexlib's RetinaFace (mobile0.25), taught layer by layer: each gets what the teacher's layers before it make of
+    """RetinaFace (mobile0.25), taught layer by layer: each gets what the teacher's layers before it make of
     a picture, and has to make of it what the teacher's does."""
 
     def __init__(self, _model: ModelConfig, config: DetectorConfig):
         super().__init__()
         self.config = config
-        self.teacher: Any = load_detector(config.teacher).network.requires_grad_(False)
-        self.student: Any = new_network("mobile0.25").requires_grad_(True).to(memory_format=torch.channels_last)
-        self.mean: Tensor
-        self.register_buffer("mean", self.teacher.mean_tensor, persistent=False)
+        self.teacher, _ = load_retinaface(config.teacher)
+        student = cast(Any, RetinaFaceNet(RetinaFaceConfig("mobile0.25")))
+        self.student = student.to(memory_format=torch.channels_last)
 
     def losses(self, batch: Batch, step: int) -> Losses:
         """How much of what each layer of the teacher makes of the picture the student's does not, by part."""
@@ -60,7 +66,7 @@ class DetectorStage(Stage):
 
     def prepared(self, images: Tensor) -> Tensor:
         """[N,3,H,W] RGB, 0..1 -> BGR around the network's mean."""
-        return (images.flip(1) * 255 - self.mean).contiguous(memory_format=torch.channels_last)
+        return self.teacher.prepare(images).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Tensor:
@@ -78,7 +84,7 @@ class DetectorStage(Stage):
             for key, value in self.student.state_dict().items()
         }
         metadata = {"licences": self.config.licences, "notice": self.config.notice}
-        with whole_file(folder / "detector.safetensors") as partial:
+        with atomic_write(folder / "detector.safetensors") as partial:
             save_file(tensors, partial, metadata)
 
 

@@ -1,8 +1,6 @@
 """The loop around every stage: accelerate for devices and precision, moving average, checkpoints, log and pictures."""
 
 import logging
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..errors import OSDFaceError
 from ..images import write_photo
+from .checkpoint import Checkpoints, last_checkpoint
 from .data import check, find_photos, pairs_loader
-from .recipe import Schedule, StageRecipe
+from .processes import together
+from .recipe import RecipeError, Schedule, StageRecipe
 from .stage import Batch, Stage
 
 log = logging.getLogger(__name__)
 
-KEPT = 2
-"""How many checkpoints stay on disk."""
+NOTE_EVERY = 10
+"""Steps from one look at the losses to the next."""
 
 
 def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | None = None) -> bool:
@@ -41,16 +40,21 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
 
     schedule = recipe.schedule
     AcceleratorState._reset_state()  # which keeps the precision of the stage before
-    accelerator = Accelerator(
-        mixed_precision=schedule.precision,
-        step_scheduler_with_optimizer=False,
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    try:
+        accelerator = Accelerator(
+            mixed_precision=schedule.precision,
+            step_scheduler_with_optimizer=False,
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+    except ValueError as error:
+        raise RecipeError(f"schedule.precision is {schedule.precision}: this machine cannot ({error}).") from error
+    if schedule.batch_size % accelerator.num_processes:
+        count = accelerator.num_processes
+        raise RecipeError(f"schedule.batch_size is {schedule.batch_size}: {count} processes cannot share that equally.")
     set_seed(schedule.seed, device_specific=True)
     folder.mkdir(parents=True, exist_ok=True)
-    last = last_checkpoint(folder)
-    if last is None and (broken := check(find_photos(recipe.data))):
+    if last_checkpoint(folder) is None and (broken := check(find_photos(recipe.data))):
         raise OSDFaceError(f"{broken[0]} and {len(broken) - 1} more photographs cannot be read: take them out.")
     average: Any = EMAModel(stage.trained(), decay=schedule.average, use_ema_warmup=True, inv_gamma=1, power=2 / 3)
     optimizers = make_optimizers(stage, schedule)
@@ -58,21 +62,19 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
         get_scheduler(schedule.decay, it, num_warmup_steps=schedule.warmup, num_training_steps=schedule.steps)
         for it in optimizers
     ]
-    progress = Progress()
-    accelerator.register_for_checkpointing(average, progress)
     model, *prepared = accelerator.prepare(stage, *optimizers, *schedulers)
     optimizers, schedulers = prepared[: len(optimizers)], prepared[len(optimizers) :]
     average.to(accelerator.device)
-    if last is not None:
-        accelerator.load_state(str(last))
-        log.info("going on from %s", last)
-    loader = accelerator.prepare(pairs_loader(recipe.data, schedule.batch_size, schedule.seed, progress.step))
-    diary = Diary(folder, accelerator.is_main_process)
+    checkpoints = Checkpoints(folder, accelerator, stage, average, optimizers, schedulers)
+    step = checkpoints.load()
+    loader = accelerator.prepare(pairs_loader(recipe.data, schedule.batch_size, schedule.seed, step))
+    with together(accelerator):
+        diary = Diary(folder, accelerator.is_main_process)
     until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
-    bar = tqdm(total=schedule.steps, initial=progress.step, disable=None if accelerator.is_main_process else True)
+    bar = tqdm(total=schedule.steps, initial=step, disable=None if accelerator.is_main_process else True)
 
     def turn(name: str, batch: Batch, optimizer: Any, scheduler: Any, parameters: list[nn.Parameter]) -> Any:
-        losses = model(name, batch, progress.step)
+        losses = model(name, batch, step)
         optimizer.zero_grad()
         accelerator.backward(sum(losses.values()))
         accelerator.clip_grad_norm_(parameters, schedule.clip)
@@ -82,48 +84,37 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
 
     batches = iter(loader)
     model.train()
-    while progress.step < schedule.steps:
+    while step < schedule.steps:
         if time.monotonic() >= until:
             accelerator.set_trigger()
         if accelerator.check_trigger():  # all processes stop at the same step
             break
         batch = next(batches)
         losses = turn("generator", batch, optimizers[0], schedulers[0], stage.trained())
-        if stage.judged(progress.step):
+        if stage.judged(step):
             assert stage.critic is not None
             losses |= turn("critic", batch, optimizers[1], schedulers[1], list(stage.critic.parameters()))
         stage.after_step(accelerator.gather)
         average.step(stage.trained())
-        progress.step += 1
+        step += 1
         bar.update()
-        diary.note(progress.step, losses, bar)
-        if progress.step % schedule.picture_every == 0:
-            with averaged(average, stage), accelerator.autocast():
-                diary.paste(progress.step, stage.pictures(batch))
-        if progress.step % schedule.save_every == 0:
-            save_checkpoint(accelerator, folder, progress.step)
-    save_checkpoint(accelerator, folder, progress.step)
-    finished = progress.step >= schedule.steps
-    if finished and accelerator.is_main_process:
-        with averaged(average, stage):
-            stage.save(folder)
-        (folder / "finished").touch()
-    accelerator.wait_for_everyone()
+        if step % NOTE_EVERY == 0:
+            with together(accelerator):
+                diary.note(step, losses, bar)
+        if step % schedule.picture_every == 0:
+            with together(accelerator), averaged(average, stage), accelerator.autocast():
+                diary.paste(step, stage.pictures(batch))
+        if step % schedule.save_every == 0:
+            checkpoints.save(step)
+    checkpoints.save(step)
+    finished = step >= schedule.steps
+    with together(accelerator):
+        if finished and accelerator.is_main_process:
+            with averaged(average, stage):
+                stage.save(folder)
+            (folder / "finished").touch()
     bar.close()
     return finished
-
-
-class Progress:
-    """How far a run is."""
-
-    def __init__(self) -> None:
-        self.step = 0
-
-    def state_dict(self) -> dict[str, int]:
-        return {"step": self.step}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.step = state["step"]
 
 
 @contextmanager
@@ -154,7 +145,7 @@ class Diary:
                 self.board = SummaryWriter(folder / "log")
 
     def note(self, step: int, losses: dict[str, Tensor], bar: Any) -> None:
-        if not self.writes or step % 10:
+        if not self.writes:
             return
         values = {name: float(loss.detach()) for name, loss in losses.items()}
         if not all(value == value and abs(value) < float("inf") for value in values.values()):
@@ -182,32 +173,3 @@ def make_optimizers(stage: Stage, schedule: Schedule) -> list[Any]:
         rate = schedule.critic_learning_rate or schedule.learning_rate
         players.append((list(stage.critic.parameters()), rate))
     return [torch.optim.AdamW(weights, lr, schedule.betas, weight_decay=0) for weights, lr in players]
-
-
-def save_checkpoint(accelerator: Any, folder: Path, step: int) -> None:
-    """All that a run needs to go on, in place when it is whole. Older ones go only then."""
-    path, partial = folder / f"checkpoint-{step:07d}", folder / "checkpoint.part"
-    if path.exists():
-        return
-    if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    try:
-        accelerator.save_state(str(partial))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        advice = "Make room, and start the same command again: it goes on from the checkpoint before."
-        raise OSError(f"{path}: the checkpoint cannot be written ({error}). {advice}") from error
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        os.replace(partial, path)
-        for old in checkpoints(folder)[:-KEPT]:
-            shutil.rmtree(old)
-    accelerator.wait_for_everyone()
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*"))
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    return next(reversed(checkpoints(folder)), None)

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..detectors import load_detector
+from ..detectors import load_retinaface
 from ..errors import OSDFaceError
+from ..libraries import library
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """Two batches of images [N,3,H,W], 0..1 -> [N], 0 where they are the same. Differentiable."""
@@ -60,19 +61,19 @@ class DetectorFeatures(nn.Module):
 
     def __init__(self, weights: str):
         super().__init__()
-        network = load_detector(weights).network
+        network, _ = load_retinaface(weights)
         self.body: Any = network.body
         self.mean: Tensor
-        self.register_buffer("mean", network.mean_tensor, persistent=False)
+        self.register_buffer("mean", network.mean, persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return list(self.body(images.flip(1) * 255 - self.mean).values())
+        return list(self.body(images.flip(1) * 255 - self.mean))
 
 
 def load_distance(name: str, **options: Any) -> Distance:
     """The distance called `name`: "random", "detector:FILE" (RetinaFace weights), or "pyiqa:METRIC" (pyiqa:dists).
 
-    Raises OSDFaceError where there is none of that name, or pyiqa is not installed.
+    Raises OSDFaceError where there is none of that name, MissingLibraryError where pyiqa is not there.
     """
     kind, _, detail = name.partition(":")
     if kind == "random":
@@ -80,10 +81,6 @@ def load_distance(name: str, **options: Any) -> Distance:
     if kind == "detector":
         return FeatureDistance(DetectorFeatures(detail))
     if kind == "pyiqa":
-        try:
-            import pyiqa
-        except ImportError as error:
-            raise OSDFaceError(f"{name} needs pyiqa: pip install pyiqa.") from error
-        metric: Distance = pyiqa.create_metric(detail, as_loss=True, loss_reduction="none")
+        metric: Distance = library("pyiqa").create_metric(detail, as_loss=True, loss_reduction="none")
         return metric
     raise OSDFaceError(f"There is no perceptual distance {name!r}: take random, detector:FILE or pyiqa:METRIC.")

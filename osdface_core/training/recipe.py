@@ -1,14 +1,24 @@
 """A recipe: one YAML file that says how a whole model is trained."""
 
 import dataclasses
+import types
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ..errors import OSDFaceError
+from ..libraries import library
 from ..model import ModelConfig
+from ..networks.config import NetworkConfig
 from ..serialization import Json
 from .data import DataConfig
+from .limits import above_zero, one_of, within
+
+DECAYS = ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial")
+"""diffusers' schedules of the learning rate that need nothing more to be said."""
+
+PRECISIONS = ("no", "fp16", "bf16")
 
 
 class RecipeError(OSDFaceError):
@@ -29,7 +39,7 @@ class Schedule:
     warmup: int = 0
     """Steps in which the learning rate rises."""
     decay: str = "constant_with_warmup"
-    """What it does then: a schedule of diffusers', such as cosine."""
+    """What it does then, one of DECAYS."""
     clip: float = 1.0
     """Longest gradient."""
     average: float = 0.999
@@ -39,6 +49,14 @@ class Schedule:
     seed: int = 0
     save_every: int = 1000
     picture_every: int = 1000
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        within(self, steps=(1, 9_999_999), batch_size=(1, inf), save_every=(1, inf), picture_every=(1, inf))
+        within(self, warmup=(0, inf), seed=(0, 2**32 - 1))
+        within(self, betas=(0, 0.999999), average=(0, 1))
+        above_zero(self, "learning_rate", "critic_learning_rate", "clip")
+        one_of(self, decay=DECAYS, precision=PRECISIONS)
 
 
 @dataclass(frozen=True)
@@ -75,22 +93,28 @@ def read_recipe(path: str | Path, replacements: Json | None = None) -> Recipe:
 
     `$NAME` in a text stands for replacements["NAME"], such as the folder of the photographs.
     """
-    import yaml
-
+    yaml = library("yaml")
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: the recipe cannot be read ({error}).") from error
     try:
-        data = replace_names(data, replacements or {})
-        common = data.get("data", {})
+        data = table(replace_names(data, replacements or {}), "the recipe")
+        if unknown := sorted(map(str, data.keys() - {"model", "data", "stages"})):
+            raise RecipeError(f"{unknown[0]} is unknown. There are data, model, stages.")
+        common = table(data.get("data", {}), "data")
         stages = {}
-        for name, stage in data["stages"].items():
-            stage["data"] = common | stage.get("data", {})
-            stages[name] = from_json(StageRecipe, stage, f"stages.{name}")
+        for name, entry in table(data.get("stages"), "stages").items():
+            where = f"stages.{name}"
+            if not isinstance(name, str) or Path(name).name != name:
+                raise RecipeError(f"{where}: this name cannot be a folder's.")
+            own = table(entry, where).get("data", {})
+            stages[name] = from_json(StageRecipe, entry | {"data": common | table(own, f"{where}.data")}, where)
+        if not stages:
+            raise RecipeError("stages is empty: name at least one.")
         return Recipe(from_json(ModelConfig, data.get("model", {}), "model"), stages)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RecipeError(f"{path}: {error} is missing or is not what it should be.") from error
+    except RecursionError as error:
+        raise RecipeError(f"{path}: something in the recipe holds itself.") from error
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from None
 
@@ -108,23 +132,63 @@ def replace_names(data: Any, replacements: Json) -> Any:
     return data
 
 
-def from_json(kind: Any, data: Json, where: str) -> Any:
-    """An instance of the dataclass `kind` from plain data, its fields checked by name. Raises RecipeError."""
+def table(data: Any, where: str) -> Json:
+    """`data` if it is a table. Raises RecipeError."""
+    if not isinstance(data, dict):
+        raise RecipeError(f"{where} is {data!r}: it must be a table of names and values.")
+    return data
+
+
+def from_json(kind: Any, data: Any, where: str) -> Any:
+    """An instance of the dataclass `kind` from plain data, its fields checked by name and type. Raises RecipeError."""
+    if issubclass(kind, NetworkConfig):
+        try:
+            return kind.from_json(table(data, where))
+        except ValueError as error:
+            raise RecipeError(f"{where}.{error}.") from error
     hints = get_type_hints(kind)
     fields = {entry.name for entry in dataclasses.fields(kind)}
-    if unknown := sorted(data.keys() - fields):
+    if unknown := sorted(map(str, table(data, where).keys() - fields)):
         raise RecipeError(f"{where}.{unknown[0]} is unknown. There are {', '.join(sorted(fields))}.")
-    values = {}
-    for name, value in data.items():
-        hint = hints[name]
-        if dataclasses.is_dataclass(hint):
-            value = from_json(hint, value, f"{where}.{name}")
-        elif isinstance(value, list) and str(hint).startswith("tuple"):
-            value = tuple(value)
-        elif hint is float and isinstance(value, str):
-            value = float(value)  # YAML takes 1e-4 for text
-        values[name] = value
+    for entry in dataclasses.fields(kind):
+        if entry.name not in data and entry.default is entry.default_factory is dataclasses.MISSING:
+            raise RecipeError(f"{where}.{entry.name} is missing.")
+    values = {name: converted(value, hints[name], f"{where}.{name}") for name, value in data.items()}
     try:
         return kind(**values)
-    except TypeError as error:
-        raise RecipeError(f"{where}: {error}.") from error
+    except ValueError as error:
+        raise RecipeError(f"{where}.{error}.") from error
+
+
+def converted(value: Any, hint: Any, where: str) -> Any:
+    """A value of YAML's as what a field of the type `hint` holds. Raises RecipeError."""
+    options = get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        return None if value is None else converted(value, options[0], where)
+    if dataclasses.is_dataclass(hint):
+        return from_json(hint, value, where)
+    if get_origin(hint) is tuple and isinstance(value, list):
+        kinds = options[:1] * len(value) if options[-1] is Ellipsis else options
+        if len(kinds) == len(value):
+            return tuple(converted(entry, kind, where) for entry, kind in zip(value, kinds, strict=True))
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            value = float(value)  # YAML takes 1e-4 for text
+        except (OverflowError, ValueError) as error:
+            raise RecipeError(f"{where} is {value!r}: it must be a number.") from error
+    kind = get_origin(hint) or hint
+    if type(value) is not kind:
+        raise RecipeError(f"{where} is {value!r}: it must be {KINDS.get(kind, kind.__name__)}.")
+    if kind is float and not isfinite(value):
+        raise RecipeError(f"{where} is {value}: it must be a finite number.")
+    return value
+
+
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    dict: "a table of names and values",
+    tuple: "a list, as long as its default",
+}

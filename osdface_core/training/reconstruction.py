@@ -1,11 +1,13 @@
 """An image from a network, held against the one it should be: what all autoencoders are trained by."""
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor, nn
 
 from .critics import PatchCritic
+from .limits import within
 from .losses import Losses, adaptive_weight, hinge_critic
 from .perceptual import load_distance
 
@@ -22,6 +24,12 @@ class ReconstructionConfig:
     critic_channels: int = 64
     critic_from: int = 0
     """The step at which the critic starts to count."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        within(self, perceptual_weight=(0, inf), adversarial_weight=(0, inf), critic_from=(0, inf))
+        if self.critic_channels < 8 or self.critic_channels % 8:
+            raise ValueError(f"critic_channels is {self.critic_channels}: it must be a multiple of 8")
 
 
 class Reconstruction(nn.Module):

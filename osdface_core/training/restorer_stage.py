@@ -1,6 +1,7 @@
 """Stage 2: the one-step restorer (paper section 3.3)."""
 
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from ..weights.files import Tensors, fill
 from ..weights.lora import ALPHA, RANK, TARGETS, merge_lora
 from .assemble import Parts, assemble
 from .critics import LatentCritic, add_noise, random_timesteps
+from .limits import one_of, within
 from .losses import Losses, binary_critic, edge_aware
 from .perceptual import load_distance
 from .stage import Batch, Stage
@@ -56,6 +58,12 @@ class RestorerConfig:
     """What the bundle says about itself."""
     store: str = "fp32"
     """The precision of the UNet and VAE in the bundle: fp32, fp16 or bf16."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        within(self, mse=(0, inf), latent=(0, inf), perceptual=(0, inf), identity=(0, inf), adversarial=(0, inf))
+        within(self, critic_from=(0, inf))
+        one_of(self, unet=("lora", "full"), store=DTYPES)
 
 
 class RestorerStage(Stage):

@@ -8,10 +8,12 @@ import itertools
 from collections.abc import Callable
 from math import ceil, cos, radians, sin
 
-import cv2
 import numpy as np
 
+from ..libraries import library
 from .degradation import Degradation, Image, through_jpeg
+
+cv2 = library("cv2")
 
 Draw = Callable[[], Image]
 """A random photograph, square, [P,P,3] uint8."""

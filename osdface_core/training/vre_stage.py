@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..model import ModelConfig
 from ..weights.files import fill, read_tensors
+from .limits import one_of, within
 from .losses import Losses, association
 from .reconstruction import Reconstruction, ReconstructionConfig
 from .stage import Batch, Gather, Stage
@@ -31,6 +32,13 @@ class VREStageConfig:
     association_weight: float = 0.0
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        one_of(self, side=("hq", "lq"))
+        within(self, association_weight=(0, math.inf))
+        if self.association_weight and self.hq is None:
+            raise ValueError("hq is missing: association_weight needs the folder of the finished hq stage")
+
 
 class VREStage(Stage):
     """A VQ autoencoder of good or of degraded photographs."""
@@ -44,7 +52,7 @@ class VREStage(Stage):
         self.kept: Quantized | None = None
         self.guide: VQAutoencoder | None = None
         if config.association_weight:
-            assert config.hq is not None, "the association needs the finished hq stage"
+            assert config.hq is not None  # or there would be no configuration
             self.guide = load_autoencoder(model, config.hq).requires_grad_(False)
             self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from ..atomic_write import atomic_write
 from ..errors import KeysError, ShapeError, WeightsNotFoundError
 from ..model import ModelConfig, OSDFaceModel
 from ..networks.operations import TORCH, Operations
 from ..vre import VRE, VREConfig
-from ..whole_file import whole_file
 from .catalog import entry_named
 from .files import Tensors, fill, read_tensors
 from .lora import merge_lora
@@ -152,11 +152,11 @@ def write_authors_files(folder: str | Path, vre: VRE, lora: Tensors) -> None:
         own[VRE_PREFIX + key] = tensor[:, :, None, None] if is_attention else tensor
     mlp = {} if vre.projector is None else vre.projector.state_dict()
     mlp = {key: tensor[..., None] if tensor.ndim == 2 else tensor for key, tensor in mlp.items()}
-    with whole_file(Path(folder) / VRE_FILE) as path:
+    with atomic_write(Path(folder) / VRE_FILE) as path:
         torch.save({"state_dict": own}, path)
-    with whole_file(Path(folder) / PROMPT_FILE) as path:
+    with atomic_write(Path(folder) / PROMPT_FILE) as path:
         torch.save(mlp, path)
-    with whole_file(Path(folder) / LORA_FILE) as path:
+    with atomic_write(Path(folder) / LORA_FILE) as path:
         save_file(lora, path)
 
 

@@ -8,10 +8,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from ..atomic_write import atomic_write
+from ..command import command
 from ..errors import NotACheckpointError
 from ..model import ModelConfig, OSDFaceModel
 from ..networks.operations import TORCH, Operations
-from ..whole_file import whole_file
 from .files import fill, read_tensors, sha256
 
 FORMAT = "1"
@@ -51,7 +52,7 @@ def save_bundle(
         key: (tensor if key.startswith("vre.") else tensor.to(dtype)).contiguous()
         for key, tensor in model.state_dict().items()
     }
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         try:
             save_file(tensors, partial, metadata)
         except SafetensorError as error:
@@ -78,7 +79,7 @@ def bundle_config(path: str | Path, metadata: Mapping[str, str]) -> ModelConfig:
         raise NotACheckpointError(
             path,
             f"this is no OSDFace bundle of format {FORMAT} (found {metadata.get('osdface_bundle')!r}).",
-            "Make one from the authors' files with `osdface weights convert`, or name the folder that holds them.",
+            f"Make one from the authors' files with `{command()} weights convert`, or name the folder that holds them.",
         )
     try:
         return ModelConfig.from_json(json.loads(metadata["config"]))

@@ -7,6 +7,8 @@ trusted and recorded (`verify.py`). Nothing here is fetched by itself: `download
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..command import command
+
 HUB = "hf:"
 """Marks a source on the Hugging Face hub: hf:owner/repository, and optionally a folder in it."""
 
@@ -70,7 +72,7 @@ class Entry:
         """What to tell a user who lacks these files."""
         names = ", ".join(file.path for file in self.files)
         return (
-            f"Get it with the node Download Weights or `osdface weights download {self.name}`, "
+            f"Get it with the node Download Weights or `{command()} weights download {self.name}`, "
             f"or by hand: {names} from {self.page} into ComfyUI's models/{self.folder}."
         )
 

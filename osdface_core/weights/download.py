@@ -6,17 +6,18 @@ our own for all sources alike, because huggingface_hub starts over when its proc
 
 import hashlib
 import logging
-import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import requests
-from filelock import FileLock, Timeout
 
+from ..atomic_write import replace_patiently
 from ..errors import ChecksumError, DownloadError
+from ..file_lock import NO_LOCKS, FileLock, discard
 from .catalog import Entry, File
 from .files import sha256
 from .transfer import ANOTHER_FILE, OnBytes, Remote, look_up, session, size_of, transfer
@@ -57,13 +58,16 @@ def locked(final: Path) -> Iterator[None]:
     """Only one process at a time works on a file."""
     lock = FileLock(final.with_name(f".{final.name}.lock"))
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("%s: another process is downloading it, waiting", final.name)
-        lock.acquire()
+        if not lock.acquire():
+            log.info("%s: another process is downloading it, waiting", final.name)
+            while not lock.acquire():
+                time.sleep(0.1)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        log.warning("%s: there are no locks on this disk, so run no other download of it now", final.name)
     try:
         yield
-        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
         lock.release()
 
@@ -87,7 +91,7 @@ def download_file(file: File, entry: Entry, final: Path, on_progress: OnProgress
                 problems.append(f"{source}: {error}")
                 log.warning("%s: %s", final.name, problems[-1])
                 continue
-            os.replace(part, final)
+            put_in_place(part, final)
             if file.sha256 is None:
                 record_sha256(final, digest)
             return
@@ -96,11 +100,23 @@ def download_file(file: File, entry: Entry, final: Path, on_progress: OnProgress
 
 
 def part_of(final: Path, identity: str) -> Path:
-    """Where a file grows. Its name tells contents apart, so that only what belongs together is ever joined."""
+    """Where a file grows. Its name tells contents apart, so that only what belongs together is ever joined.
+
+    What is there under another name too, or is a link, is a stranger's: it is taken away, and not written to.
+    """
     part = final.with_name(f"{final.name}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}.part")
-    if not identity:
+    if not identity or part.is_symlink() or (part.exists() and part.stat().st_nlink > 1):
         part.unlink(missing_ok=True)
     return part
+
+
+def put_in_place(part: Path, final: Path) -> None:
+    try:
+        replace_patiently(part, final)
+    except OSError as error:
+        problem = f"it has arrived, but cannot get its name ({error.strerror})."
+        advice = f"Close the program that uses {part.name}, and run this again: nothing is fetched twice."
+        raise DownloadError(final, problem, advice) from error
 
 
 def check_space(part: Path, remote: Remote) -> None:
@@ -114,12 +130,13 @@ def transfer_checked(
     http: requests.Session, remote: Remote, part: Path, expected: str | None, on_progress: OnBytes
 ) -> str:
     """Fill `part` and return its sha256. Bytes of an earlier attempt that prove wrong are fetched once more."""
+    resumed = size_of(part) > 0
     while True:
-        resumed = size_of(part) > 0
         transfer(http, remote, part, on_progress)
         digest = sha256(part)
         if expected in (None, digest):
             return digest
-        part.unlink()
+        discard(part)
         if not resumed:
             raise ChecksumError(remote.url, f"its sha256 is {digest}, expected {expected}.", ANOTHER_FILE)
+        resumed = False

@@ -17,6 +17,7 @@ from ..errors import (
     NotACheckpointError,
     ShapeError,
     TruncatedFileError,
+    UnreadableFileError,
     UnsafeFileError,
     WeightsNotFoundError,
 )
@@ -32,19 +33,40 @@ DAMAGE = (
 )
 """What reading a damaged checkpoint raises, depending on which of its bytes are wrong."""
 
+PACKAGE = Path(__file__).resolve().parents[1]
+
 AGAIN = "Download or copy it again."
+ENLARGE = (
+    "Close other programs; on Windows let the system choose the page file's size "
+    "(System > Advanced system settings > Performance > Advanced > Virtual memory)."
+)
+LET_GO = "Close the program that has it open, or change its permissions."
 DISTRUST = "Weights need no code: do not use this file, and get one from a source you trust."
 
 
 def read_tensors(path: str | Path) -> tuple[Tensors, dict[str, str]]:
     """The tensors of a .safetensors file or of a PyTorch checkpoint, and the metadata of the former.
 
-    Tensors are memory-mapped where the format allows it: what is not used is never read. A checkpoint's `state_dict`
-    is taken where it has one. Raises a WeightsError that says what is wrong with the file.
+    Tensors are memory-mapped where the format allows it: what is not used is never read. Only what comes with this
+    package is copied, since Windows cannot update files that are mapped. A checkpoint's `state_dict` is taken where it
+    has one. Raises a WeightsError that says what is wrong with the file.
     """
     path = Path(path)
     if not path.is_file():
         raise WeightsNotFoundError(path, "there is no such file.", "Check the path.")
+    try:
+        return read_either_format(path)
+    except (OSError, MemoryError, RuntimeError) as error:
+        if no_memory(error):
+            problem = f"there is no memory left to map it into ({error})."
+            raise UnreadableFileError(path, problem, ENLARGE) from error
+        if isinstance(error, OSError):
+            problem = f"the system does not let it be read ({error.strerror})."
+            raise UnreadableFileError(path, problem, LET_GO) from error
+        raise
+
+
+def read_either_format(path: Path) -> tuple[Tensors, dict[str, str]]:
     with path.open("rb") as file:
         start = file.read(9)
     if start[8:] == b"{":
@@ -68,11 +90,19 @@ def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
             raise SafetensorError("incomplete header")
         with safe_open(path, framework="pt") as file:
             keys = file.keys()
-            return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in keys}
+            if path.resolve().is_relative_to(PACKAGE):
+                tensors = {key: tensor.clone() for key, tensor in tensors.items()}
+            return tensors, file.metadata() or {}
     except SafetensorError as error:
         if "incomplete" in str(error):
             raise TruncatedFileError(path, f"the file ends too early ({error}).", AGAIN) from error
         raise NotACheckpointError(path, f"this is not a sound safetensors file ({error}).", AGAIN) from error
+
+
+def no_memory(error: BaseException) -> bool:
+    """Whether a file was not mapped because no address space, or no page file (Windows' error 1455), is left."""
+    return bool(re.search(r"(os error|WinError) (1455|12)\b|<1455>|unable to mmap .*\(12\)", str(error)))
 
 
 class Inert:
@@ -89,10 +119,13 @@ def read_pickle(path: Path) -> Tensors:
     """A PyTorch checkpoint, always with `weights_only=True`; other classes become placeholders or are refused."""
     if path.suffix == ".safetensors":
         raise NotACheckpointError(path, "this is a PyTorch checkpoint under another name.", "Rename it to .pth.")
-    zipped = zipfile.is_zipfile(path)
-    if not zipped and path.open("rb").read(2) == b"PK":
-        raise TruncatedFileError(path, "the archive ends too early.", AGAIN)
+    if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):  # before 2.6: CVE-2025-32434
+        problem = f"it is a PyTorch checkpoint, and in PyTorch {torch.__version__} one can run code as it is read."
+        raise UnsafeFileError(path, problem, "Update PyTorch to 2.6 or newer, or take a .safetensors file.")
     try:
+        zipped = zipfile.is_zipfile(path)
+        if not zipped and path.open("rb").read(2) == b"PK":
+            raise TruncatedFileError(path, "the archive ends too early.", AGAIN)
         if zipped:
             check_archive(path)
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
@@ -107,6 +140,8 @@ def read_pickle(path: Path) -> Tensors:
             raise UnsafeFileError(path, f"reading it would run {foreign_name[1]}.", DISTRUST) from error
         raise NotACheckpointError(path, "this is not a sound PyTorch checkpoint.", AGAIN) from error
     except DAMAGE as error:
+        if no_memory(error):
+            raise
         raise TruncatedFileError(path, f"the file is damaged or ends too early ({error}).", AGAIN) from error
     if isinstance(content, Mapping):
         content = content.get("state_dict", content)

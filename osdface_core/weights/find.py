@@ -56,7 +56,10 @@ def other_packages() -> Iterator[Path]:
 
 
 def is_there(path: Path, file: File) -> bool:
-    return path.is_file() and file.size in (None, path.stat().st_size)
+    try:
+        return path.is_file() and file.size in (None, path.stat().st_size)
+    except OSError:  # a drive that is not there, a folder that is not ours to look into
+        return False
 
 
 def in_hub_cache(entry: Entry) -> Path | None:

@@ -10,6 +10,7 @@ from ..networks.config import UNetConfig, VAEConfig
 from ..serialization import Json
 from .catalog import entry_named
 from .files import Tensors, read_tensors
+from .ldm import UNET, unet_of, vae_of
 
 WEIGHT_NAMES = tuple(
     f"diffusion_pytorch_model{variant}.{suffix}" for suffix in ("safetensors", "bin") for variant in ("", ".fp16")
@@ -17,8 +18,8 @@ WEIGHT_NAMES = tuple(
 OLD_ATTENTION_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 """The VAE's attention as diffusers called it when SD 2.1 was published."""
 
-LDM_CONTEXT_KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
-LDM_TELLTALE_KEY = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+LDM_CONTEXT_KEY = UNET + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+LDM_TELLTALE_KEY = UNET + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 V_PREDICTION_SPREAD = 0.09
 """Above this standard deviation of the telltale bias, a single-file SD 2 checkpoint predicts v (as ComfyUI tells)."""
 
@@ -81,8 +82,6 @@ def weight_file(folder: Path) -> Path:
 
 
 def read_single_file(path: Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, Tensors]:
-    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
-
     tensors = read_tensors(path)[0]
     if LDM_CONTEXT_KEY not in tensors:
         raise NotACheckpointError(path, f"there is no {LDM_CONTEXT_KEY} in it.", USE_BASE)
@@ -90,9 +89,7 @@ def read_single_file(path: Path, config: ModelConfig) -> tuple[ModelConfig, Tens
     telltale = tensors.get(LDM_TELLTALE_KEY)
     if telltale is not None and telltale.float().std(correction=0) > V_PREDICTION_SPREAD:
         raise WrongBaseError(path, "this looks like SD 2.1 768, which predicts v, not epsilon.", USE_BASE)
-    unet = convert_ldm_unet_checkpoint(tensors, config.unet.to_json())
-    vae = convert_ldm_vae_checkpoint(tensors, config.vae.to_json())
-    return config, unet, vae
+    return config, unet_of(tensors, config.unet), vae_of(tensors, config.vae)
 
 
 def check_context(path: Path, width: object, config: ModelConfig) -> None:

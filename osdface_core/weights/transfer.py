@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from ..errors import ChecksumError, DownloadError
+from ..file_lock import NO_LINKS
 from .catalog import HUB, File
 
 CHUNK = 1 << 14
@@ -103,7 +104,7 @@ def stream(http: requests.Session, remote: Remote, part: Path, on_progress: OnBy
     headers = remote.headers | ({"Range": f"bytes={done}-"} if done else {})
     with (
         http.get(remote.url, headers=headers, timeout=TIMEOUT, stream=True) as response,
-        part.open("ab", buffering=0) as file,
+        open(part, "ab", buffering=0, opener=open_no_link) as file,
     ):
         response.raise_for_status()
         if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
@@ -116,6 +117,10 @@ def stream(http: requests.Session, remote: Remote, part: Path, on_progress: OnBy
             on_progress(done, remote.size)
         os.fsync(file.fileno())
     return remote.size in (None, done)
+
+
+def open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | NO_LINKS, 0o666)
 
 
 def append(file: RawIOBase, chunk: bytes, part: Path) -> None:

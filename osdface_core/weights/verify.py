@@ -5,6 +5,7 @@ The record is `NAME.sha256`, as `sha256sum` writes it. It is made when a file is
 
 from pathlib import Path
 
+from ..atomic_write import atomic_write
 from ..errors import ChecksumError, TruncatedFileError, WeightsNotFoundError
 from .catalog import Entry, File
 from .files import sha256
@@ -39,11 +40,12 @@ def check_size(path: Path, file: File) -> None:
 def known_sha256(path: Path, file: File) -> str | None:
     """What the file's sha256 must be: from the catalogue, else from the record beside the file."""
     record = record_of(path)
-    return file.sha256 or (record.read_text().split()[0] if record.is_file() else None)
+    return file.sha256 or (record.read_text(encoding="utf-8").split()[0] if record.is_file() else None)
 
 
 def record_sha256(path: Path, digest: str) -> None:
-    record_of(path).write_text(f"{digest}  {path.name}\n")
+    with atomic_write(record_of(path)) as partial:
+        partial.write_text(f"{digest}  {path.name}\n", encoding="utf-8", newline="\n")
 
 
 def record_of(path: Path) -> Path:

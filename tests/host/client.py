@@ -16,6 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from links import link
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,7 +35,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = base / "server.log"
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        with self.log.open("w") as log:
+        with self.log.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [*command, "--port", str(self.port)], cwd=cwd, stdout=log, stderr=subprocess.STDOUT, env=environment
             )
@@ -43,7 +44,7 @@ class Server:
     def wait_until_ready(self) -> None:
         for _ in range(600):
             if self.process.poll() is not None:
-                raise RuntimeError(f"the host ended: {self.log.read_text()[-2000:]}")
+                raise RuntimeError(f"the host ended: {self.log.read_text(encoding='utf-8')[-2000:]}")
             try:
                 if "OSDFaceRestoreFaces" in self.get("object_info"):
                     self.post("settings/Comfy.TutorialCompleted", True)  # else a first visit opens the templates
@@ -51,7 +52,7 @@ class Server:
             except (urllib.error.URLError, ConnectionError):
                 pass
             time.sleep(0.2)
-        raise RuntimeError(f"the host does not answer: {self.log.read_text()[-2000:]}")
+        raise RuntimeError(f"the host does not answer: {self.log.read_text(encoding='utf-8')[-2000:]}")
 
     def stop(self) -> None:
         self.process.terminate()
@@ -117,8 +118,8 @@ def start_standin(base: Path) -> Server:
 def start_comfyui(base: Path, checkout: Path) -> Server:
     """A real ComfyUI with a base folder of its own, run by $COMFYUI_PYTHON or this Python."""
     (base / "custom_nodes").mkdir()
-    (base / "custom_nodes" / PACK).symlink_to(ROOT)
-    (base / "custom_nodes" / ODD_NODES.name).symlink_to(ODD_NODES)
+    link(base / "custom_nodes" / PACK, ROOT)
+    link(base / "custom_nodes" / ODD_NODES.name, ODD_NODES)
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     options = ["--cpu", "--listen", "127.0.0.1", "--base-directory", str(base), "--disable-api-nodes"]
     database = ["--database-url", "sqlite:///:memory:"]

@@ -166,6 +166,26 @@ class ModelPatcher:
         self.model, self.load_device, self.offload_device = model, load_device, offload_device
 
 
+class CastWeightBiasOp:
+    """What marks ComfyUI's layers, whose weights are copied and cast where they are used."""
+
+
+class Conv2d(torch.nn.Conv2d, CastWeightBiasOp):
+    pass
+
+
+class Linear(torch.nn.Linear, CastWeightBiasOp):
+    pass
+
+
+def cast_bias_weight(layer: Any, like: torch.Tensor, offloadable: bool) -> tuple[Any, Any, None]:
+    return layer.weight.to(like), None if layer.bias is None else layer.bias.to(like), None
+
+
+def uncast_bias_weight(layer: Any, weight: Any, bias: Any, lent: None) -> None:
+    """Nothing was lent."""
+
+
 class ProgressBar:
     def __init__(self, total: int):
         self.total = total
@@ -207,14 +227,26 @@ def install(base: str) -> FolderPaths:
         InterruptProcessingException=Interrupted,
         get_torch_device=lambda: cpu,
         unet_offload_device=lambda: cpu,
+        vae_device=lambda: cpu,
+        vae_offload_device=lambda: cpu,
         intermediate_device=lambda: cpu,
+        unet_dtype=lambda _device, supported_dtypes: torch.float32,
+        vae_dtype=lambda _device, _allowed: torch.float32,
         should_use_fp16=lambda _device=None: False,
+        force_channels_last=lambda: False,
         load_models_gpu=load_models_gpu,
         throw_exception_if_processing_interrupted=throw_exception_if_processing_interrupted,
     )
-    module("comfy.model_patcher", ModelPatcher=ModelPatcher)
+    module("comfy.model_patcher", CoreModelPatcher=ModelPatcher)
+    manual_cast = type("manual_cast", (), {"Conv2d": Conv2d, "Linear": Linear})
+    casting = {"cast_bias_weight": cast_bias_weight, "uncast_bias_weight": uncast_bias_weight}
+    module("comfy.ops", CastWeightBiasOp=CastWeightBiasOp, manual_cast=manual_cast, **casting)
+    module("comfy.ldm")
+    module("comfy.ldm.modules")
+    module("comfy.ldm.modules.attention", optimized_attention=None)
     module("comfy.utils", ProgressBar=ProgressBar)
     module("comfy.sd")
+    module("comfy.samplers", Sampler=object)
     module("comfy.model_sampling", V_PREDICTION=type("V_PREDICTION", (), {}))
     names = ["Image", "Mask", "Float", "Int", "String", "Boolean", "Combo", "Model", "Vae", "Conditioning"]
     types = {name: custom(name.upper()) for name in names}

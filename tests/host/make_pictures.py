@@ -73,6 +73,6 @@ if __name__ == "__main__":
             frontend.build(prompt, [[name] for name in prompt])
             frontend.run()
             frontend.page.add_style_tag(content=HIDDEN)
-            for kind in sys.argv[2:] or json.loads(RECORD.read_text()):
+            for kind in sys.argv[2:] or json.loads(RECORD.read_text(encoding="utf-8")):
                 picture(frontend, kind).save(FOLDER / f"{kind}.webp", quality=80)
         server.stop()

@@ -101,7 +101,7 @@ def make(names: list[str], start: Callable[[Path], Server]) -> None:
             with open_frontend(server, 1280, 720) as frontend:
                 workflow = frontend.build(prompt, columns)
                 target = ROOT / "workflows" / f"{name}.json"
-                target.write_text(json.dumps(workflow, indent=1) + "\n")
+                target.write_text(json.dumps(workflow, indent=1) + "\n", encoding="utf-8", newline="\n")
                 if name not in IN_COMFYUI:  # whose weights are random here: its picture is of the graph before a run
                     frontend.run()
                 frontend.screenshot(target.with_suffix(".jpg"))

@@ -1,6 +1,8 @@
 """Nodes that only the tests' hosts have: images as no loader gives them, and an exact look at a result."""
 
 import json
+from collections import Counter
+from typing import Any, ClassVar
 
 import torch
 from comfy_api.latest import ComfyExtension, io
@@ -66,9 +68,60 @@ class Compare(io.ComfyNode):
         return io.NodeOutput(ui={"text": [json.dumps(about)]})
 
 
+class WatchedModel(io.ComfyNode):
+    """A MODEL on which everything hangs that other nodes may hang on one, each counting its calls."""
+
+    calls: ClassVar[Counter[str]] = Counter()
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs = [io.Model.Input("model"), io.Boolean.Input("fails")]
+        return io.Schema(node_id="TestWatchedModel", inputs=inputs, outputs=[io.Model.Output()])
+
+    @classmethod
+    def execute(cls, model: Any, fails: bool) -> io.NodeOutput:
+        def passes_on(name: str) -> Any:
+            def counted(inner: Any, *arguments: Any, **named: Any) -> Any:
+                WatchedModel.calls[name] += 1
+                if fails:
+                    raise RuntimeError("It fails on purpose.")
+                return inner(*arguments, **named)
+
+            return counted
+
+        def counts(name: str) -> Any:
+            return lambda *_arguments: WatchedModel.calls.update([name])
+
+        watched = model.clone()
+        for kind in ("apply_model", "diffusion_model"):
+            watched.add_wrapper(kind, passes_on(kind))
+        for kind in ("on_pre_run", "on_cleanup"):
+            watched.add_callback(kind, counts(kind))
+        options = watched.model_options.setdefault("transformer_options", {})
+        options["optimized_attention_override"] = passes_on("attention")
+        watched.set_model_unet_function_wrapper(
+            lambda apply_model, about: passes_on("function")(
+                apply_model, about["input"], about["timestep"], **about["c"]
+            )
+        )
+        WatchedModel.calls.clear()
+        return io.NodeOutput(watched)
+
+
+class Watched(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(node_id="TestWatched", inputs=[io.Image.Input("after")], outputs=[], is_output_node=True)
+
+    @classmethod
+    def execute(cls, after: Tensor) -> io.NodeOutput:
+        """What the watched model's attachments have been called for."""
+        return io.NodeOutput(ui={"text": [json.dumps(WatchedModel.calls)]})
+
+
 class OddExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [OddImage, Anything, Compare]
+        return [OddImage, Anything, Compare, WatchedModel, Watched]
 
 
 async def comfy_entrypoint() -> ComfyExtension:

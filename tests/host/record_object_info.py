@@ -24,5 +24,6 @@ if __name__ == "__main__":
     base = Path(tempfile.mkdtemp())
     furnish(base, None)
     server = start_comfyui(base, Path(os.environ["COMFYUI_PATH"]))
-    RECORD.write_text(json.dumps(ours(server.get("object_info")), indent=1, sort_keys=True) + "\n")
+    record = json.dumps(ours(server.get("object_info")), indent=1, sort_keys=True)
+    RECORD.write_text(record + "\n", encoding="utf-8", newline="\n")
     server.stop()

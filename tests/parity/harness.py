@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from links import link
 from PIL import Image
 from torch import Tensor
 
@@ -68,7 +69,7 @@ def load_case(case: Case, weights: Path, scratch: Path) -> OSDFaceModel:
     }
     for name, source in sources.items():
         (folder / name).unlink(missing_ok=True)
-        (folder / name).symlink_to(source)
+        link(folder / name, source)
     config = ModelConfig(vre=VREConfig(prompt_kind=case.prompt_kind))
     return load_authors_files(folder, weights / "sd21base", config)
 

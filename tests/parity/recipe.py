@@ -182,10 +182,10 @@ def fake_lightning() -> Iterator[type]:
 
 def write_weights(size: str, out: Path, kit: Path = HERE) -> None:
     """Write all files of one size to `out`. `kit` holds the codebook."""
-    scales = json.loads((HERE / "scales.json").read_text())[size]
+    scales = json.loads((HERE / "scales.json").read_text(encoding="utf-8"))[size]
     for name in ("sd21base/scheduler", "sd21base/unet", "sd21base/vae", "ckpt", "ckpt_updown"):
         (out / name).mkdir(parents=True, exist_ok=True)
-    (out / "sd21base/scheduler/scheduler_config.json").write_text(json.dumps(SCHEDULER))
+    (out / "sd21base/scheduler/scheduler_config.json").write_text(json.dumps(SCHEDULER), encoding="utf-8")
     write_diffusers_part(out / "sd21base/vae", "vae", size, scales)
     lora = lora_shapes(write_diffusers_part(out / "sd21base/unet", "unet", size, scales))
     peft = {f"unet.{name}.lora_{x}.weight": pair[i] for name, pair in lora.items() for i, x in enumerate("AB")}
@@ -201,7 +201,7 @@ def write_weights(size: str, out: Path, kit: Path = HERE) -> None:
         torch.save(mlp, out / name / "embedding_change_weights.pth")
 
     codebook = load_file(kit / f"codebook_{size}.safetensors")["codebook"].astype(np.float32)
-    shapes = json.loads((HERE / "vre_shapes.json").read_text())[size]
+    shapes = json.loads((HERE / "vre_shapes.json").read_text(encoding="utf-8"))[size]
     vre: Arrays = {
         f"vqvae_LQ.{key}": codebook if key.startswith("quantize") else tensor("vre", key, tuple(shape), scales)
         for key, shape in shapes.items()

@@ -24,8 +24,9 @@ def as_single_file(folder: Path) -> dict[str, torch.Tensor]:
     return {key: tensor.contiguous().clone() for key, tensor in single.items()}
 
 
-def unet_as_single_file(unet: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """diffusers' names of a UNet of two layers a block, and the original ones."""
+def unet_as_single_file(unet: dict[str, torch.Tensor], layers: int = 2) -> dict[str, torch.Tensor]:
+    """The original names of a UNet of so many layers a block."""
+    rooms = layers + 1
     resnet = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0"}
     resnet |= {"conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
     single = {}
@@ -36,20 +37,23 @@ def unet_as_single_file(unet: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
         name = re.sub(r"^conv_out", "out.2", name)
         name = re.sub(
             r"^down_blocks\.(\d)\.(resnets|attentions)\.(\d)",
-            lambda m: f"input_blocks.{3 * int(m[1]) + int(m[3]) + 1}.{int(m[2] == 'attentions')}",
+            lambda m: f"input_blocks.{rooms * int(m[1]) + int(m[3]) + 1}.{int(m[2] == 'attentions')}",
             name,
         )
         name = re.sub(
-            r"^down_blocks\.(\d)\.downsamplers\.0\.conv", lambda m: f"input_blocks.{3 * int(m[1]) + 3}.0.op", name
+            r"^down_blocks\.(\d)\.downsamplers\.0\.conv", lambda m: f"input_blocks.{rooms * (int(m[1]) + 1)}.0.op", name
         )
         name = re.sub(
             r"^up_blocks\.(\d)\.(resnets|attentions)\.(\d)",
-            lambda m: f"output_blocks.{3 * int(m[1]) + int(m[3])}.{int(m[2] == 'attentions')}",
+            lambda m: f"output_blocks.{rooms * int(m[1]) + int(m[3])}.{int(m[2] == 'attentions')}",
             name,
         )
         name = re.sub(
             r"^up_blocks\.(\d)\.upsamplers\.0",
-            lambda m: f"output_blocks.{3 * int(m[1]) + 2}.{1 if m[1] == '0' else 2}",
+            lambda m: (
+                f"output_blocks.{rooms * int(m[1]) + layers}."
+                f"{1 + (f'up_blocks.{m[1]}.attentions.0.norm.weight' in unet)}"
+            ),
             name,
         )
         name = name.replace("mid_block.resnets.0", "middle_block.0").replace("mid_block.resnets.1", "middle_block.2")
@@ -65,11 +69,12 @@ def unet_as_single_file(unet: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
 def vae_as_single_file(vae: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The same for a VAE."""
     single = {}
+    last = max(int(key.split(".")[2]) for key in vae if key.startswith("decoder.up_blocks."))
     for key, tensor in vae.items():
         name = re.sub(r"down_blocks\.(\d)\.resnets\.(\d)", r"down.\1.block.\2", key)
         name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
-        name = re.sub(r"up_blocks\.(\d)\.resnets\.(\d)", lambda m: f"up.{3 - int(m[1])}.block.{m[2]}", name)
-        name = re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample", name)
+        name = re.sub(r"up_blocks\.(\d)\.resnets\.(\d)", lambda m: f"up.{last - int(m[1])}.block.{m[2]}", name)
+        name = re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{last - int(m[1])}.upsample", name)
         name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
         name = name.replace("mid_block.attentions.0.group_norm", "mid.attn_1.norm")
         name = re.sub(r"mid_block\.attentions\.0\.to_([qkv])", r"mid.attn_1.\1", name)

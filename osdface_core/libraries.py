@@ -1,0 +1,67 @@
+"""Optional libraries: what each is for, and the one line that installs it where it is missing."""
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from .errors import MissingLibraryError
+
+
+@dataclass(frozen=True)
+class Library:
+    """What nothing in ComfyUI needs, unless this is used."""
+
+    name: str
+    purpose: str
+    package: str
+    """What pip knows it by."""
+    alone: bool = True
+    """Whether it runs on what ComfyUI has, so that pip may leave all other packages as they are."""
+    over: tuple[str, ...] = ()
+    """Modules of other optional libraries that it needs all the same."""
+
+
+LIBRARIES = {
+    "facexlib": Library("facexlib", "the face parsers and ArcFace", "facexlib", over=("cv2",)),
+    "cv2": Library("OpenCV", "training and 16-bit PNG files", "opencv-python-headless"),
+    "av": Library("PyAV", "videos", "av"),
+    "diffusers": Library("diffusers", "training", "diffusers", alone=False),
+    "accelerate": Library("accelerate", "training", "accelerate", alone=False),
+    "peft": Library("peft", "training", "peft", alone=False),
+    "yaml": Library("PyYAML", "training", "pyyaml"),
+    "pyiqa": Library("pyiqa", "quality measures of pyiqa", "pyiqa", alone=False),
+}
+"""By the name of the module."""
+
+
+BROKEN = (ImportError, RuntimeError, OSError)
+"""What importing a library raises that is not there, or does not fit what it is built on."""
+
+
+def library(module: str) -> Any:
+    """A module of one of LIBRARIES, imported. Raises MissingLibraryError, which says what to do."""
+    name = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except BROKEN as error:
+        raise MissingLibraryError(how_to_get(name, error)) from error
+
+
+def is_installed(name: str) -> bool:
+    return find_spec(name) is not None
+
+
+def how_to_get(name: str, error: Exception | None = None) -> str:
+    """What the library is for, and the line that installs it for the Python that runs; why it fails if it is there."""
+    wanted = LIBRARIES[name]
+    missing = [LIBRARIES[part] for part in (name, *wanted.over) if not is_installed(part)]
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    packages = " ".join(part.package for part in missing or [wanted])
+    line = f"{python} -m pip install {'--no-deps ' if wanted.alone else ''}{packages}"
+    place = "" if wanted.alone else ", in a Python that is not ComfyUI's"
+    if missing or error is None:
+        names = " and ".join(part.name for part in missing or [wanted])
+        return f"For {wanted.purpose}, install {names}{place}: {line}"
+    return f"For {wanted.purpose}, install a {wanted.name} that works here{place} ({error}): {line}"

@@ -1,0 +1,42 @@
+"""What the fields of a configuration may be: checked when it is made, named when it is wrong."""
+
+from collections.abc import Iterable
+from math import inf
+from typing import Any
+
+
+def within(config: Any, **limits: tuple[float, float]) -> None:
+    """Raises ValueError for the first field (or entry of one) that is not between its limits, both allowed.
+
+    None is allowed.
+    """
+    for name, (low, high) in limits.items():
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not low <= number <= high:  # NaN is not
+                wanted = f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+                raise ValueError(f"{name} is {value}: it must be {wanted}")
+
+
+def above_zero(config: Any, *names: str) -> None:
+    """Raises ValueError for the first field that is 0 or less, or not finite. None is allowed."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 < value < inf:
+            raise ValueError(f"{name} is {value}: it must be more than 0")
+
+
+def rising(config: Any, *names: str) -> None:
+    """Raises ValueError for the first pair of numbers that does not begin with the smaller."""
+    for name in names:
+        low, high = getattr(config, name)
+        if low > high:
+            raise ValueError(f"{name} is {low}, {high}: the smaller comes first")
+
+
+def one_of(config: Any, **choices: Iterable[str]) -> None:
+    """Raises ValueError for the first field that is none of its choices."""
+    for name, allowed in choices.items():
+        value = getattr(config, name)
+        if value not in allowed:
+            raise ValueError(f"{name} is {value!r}: take {', '.join(allowed)}")

@@ -1,0 +1,34 @@
+"""What tests run in processes of their own. Here, because a spawned process imports it by the name of its module."""
+
+import signal
+
+from osdface_core.atomic_write import atomic_write
+from osdface_core.errors import DownloadError
+from osdface_core.weights.download import download
+
+
+def write_repeatedly(path, number, go):
+    """Write 300000 bytes of `number` in pieces, many times, once `go` is set."""
+    go.wait()
+    for _ in range(50):
+        with atomic_write(path) as partial, partial.open("wb") as file:
+            for _ in range(10):
+                file.write(bytes([number]) * 30_000)
+
+
+def download_and_tell(begun, entry, folder):
+    import huggingface_hub  # noqa: F401
+
+    begun.set()
+    download(entry, folder)
+
+
+def download_on_a_small_disk(entry, folder):
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+    try:
+        download(entry, folder)
+    except DownloadError as error:
+        (folder / "error").write_text(str(error), encoding="utf-8")
