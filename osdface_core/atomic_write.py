@@ -57,7 +57,6 @@ def partial_file(path: Path) -> Iterator[Path]:
     partial, lock = claim(partials)
     try:
         sweep(partials)
-        partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield partial
     finally:
@@ -72,7 +71,9 @@ def claim(partials: Iterator[Path]) -> tuple[Path, FileLock]:
         lock = FileLock(partial.with_suffix(".lock"))
         try:
             if lock.acquire():
-                return partial, lock
+                if discard(partial):
+                    return partial, lock
+                lock.release()
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -13,7 +14,7 @@ else:
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 """Flag of `os.open`: refuse to open what a symbolic link points to."""
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP))
 """What a file system answers that knows no locks, as Lustre does on many clusters."""
 
 
@@ -28,7 +29,7 @@ class FileLock:
         where the file system knows no locks.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | NO_LINKS, 0o666)
+            descriptor = open_or_make(self.path)
         except OSError as error:
             if error.errno == errno.ELOOP:  # a symbolic link: a stranger's, nothing to touch
                 return False
@@ -56,6 +57,23 @@ class FileLock:
             self.descriptor = -1
         if not gone:
             discard(self.path)
+
+
+def open_or_make(path: Path) -> int:
+    """The lock's file. Windows refuses it in the moment in which another process removes it: it is tried again then.
+    Another user's may be there to be read only, which is enough.
+    """
+    for _ in range(10 if sys.platform == "win32" else 0):
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:
+            time.sleep(0.05)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS, 0o666)
+    except PermissionError:
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY | NO_LINKS)
 
 
 def discard(path: Path) -> bool:
