@@ -60,8 +60,8 @@ def main() -> None:
     whole = held("fp16", 1, LARGE)
     rows += ["", f"| fp16, one image of {LARGE}x{LARGE} | whole | in stripes |", "|---|---|---|"]
     rows += [f"| {part} | {whole[part]:.2f} | {striped[part]:.2f} |" for part in ("encode", "decode")]
-    held = ", ".join(f'"{part}": {size:.2f}e9' for part, size in face(table).items())
-    rows += ["", f"HELD = {{{held}}}"]
+    figures = ", ".join(f'"{part}": {size:.2f}e9' for part, size in face(table).items())
+    rows += ["", f"HELD = {{{figures}}}"]
     sys.stdout.write("\n".join(rows) + "\n")
 
 
