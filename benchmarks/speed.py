@@ -31,7 +31,7 @@ from authors_procedure import select_tokens  # noqa: E402
 from contestants import STAGES, Authors, Contestant, Ours, Theirs, take_turn  # noqa: E402
 from parity import recipe  # noqa: E402
 
-from osdface_core.vre import VectorQuantizer, VREConfig  # noqa: E402
+from osdface_core.models.vre import VectorQuantizer, VREConfig  # noqa: E402
 from osdface_core.weights import convert  # noqa: E402
 
 FACE_TFLOP = 4.63
