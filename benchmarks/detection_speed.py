@@ -121,7 +121,7 @@ def main() -> None:
         rows[name] = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
     sys.stdout.write(f"| | {' | '.join(CONTESTANTS)} |\n|---|{'---|' * len(CONTESTANTS)}\n")
     for what in rows["ours"]:
-        sys.stdout.write(f"| {what} | {' | '.join(f'{rows[name][what]:.3g}' for name in CONTESTANTS)} |\n")
+        sys.stdout.write(f"| {what} | {' | '.join(f'{rows[name][what]:.4g}' for name in CONTESTANTS)} |\n")
 
 
 if __name__ == "__main__":

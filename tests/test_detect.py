@@ -25,7 +25,7 @@ from osdface_core.detection.detector import (
     shared_area,
 )
 from osdface_core.detection.load import find_weights
-from osdface_core.detection.views import turned_back
+from osdface_core.detection.views import turned_back, view_of
 from osdface_core.errors import NotACheckpointError, ShapeError, WeightsNotFoundError
 from osdface_core.geometry.align import can_be_aligned
 
@@ -160,6 +160,16 @@ def test_large_batches_go_through_the_network_in_parts(detector, astronaut, monk
     assert as_rows(detector.detect(batch)) == pytest.approx(as_rows(whole), abs=1e-3)
     handle.remove()
     assert sizes[:2] == [2, 1]
+
+
+@pytest.mark.parametrize("size", [(80, 100), (160, 200), (40, 50)])
+def test_everything_happens_on_the_device_until_one_copy_at_the_end(size):
+    """On the meta device, which cannot be copied from, and which no other device's tensors mix with."""
+    elsewhere = load_detector("starter", device="meta")
+    views = [view_of(frame, (-5, -5, 105, 85), (0, 0, 100, 80), size, turns=1) for frame in range(2)]
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta") as error:
+        elsewhere.candidates(torch.rand(2, 3, 80, 100), views)
+    assert str(error.traceback[-1].statement).rstrip().endswith(".cpu()")
 
 
 def test_four_threads_with_one_detector_get_what_one_gets(shared, detector):
