@@ -224,9 +224,15 @@ def nchw(model: OSDFaceModel) -> Iterator[None]:
         stack.enter_context(setting(convolution, "FOLD_UPSAMPLING", False))
         for network in (autoencoder, unet):
             stack.enter_context(setting(network, "channels_last", Tensor.contiguous))
-        model.to(memory_format=torch.contiguous_format)
-        stack.callback(model.to, memory_format=torch.channels_last)
+        stack.callback(lay_out, model, torch.channels_last)
+        lay_out(model, torch.contiguous_format)
         yield
+
+
+def lay_out(model: OSDFaceModel, layout: torch.memory_format) -> None:
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def rivals(card: Any, authors: Path | None = None, work: Path | None = None) -> Figures:
