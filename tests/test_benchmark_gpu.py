@@ -52,7 +52,7 @@ class FakeSubject:
 
     def __init__(self, card):
         self.card, self.cold = card, 3
-        self.model = SimpleNamespace(vre=SimpleNamespace(tf32=True), parameters=lambda: [])
+        self.model = SimpleNamespace(vre=SimpleNamespace(tf32=True), parameters=list)
         card.log.append("load")
 
     def on_device(self, count):
