@@ -19,7 +19,7 @@ from torch import Tensor
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
-from osdface_core.memory import faces_at_once  # noqa: E402
+from osdface_core.inference.memory import faces_at_once  # noqa: E402
 
 STAGES = ("vre", "encode", "unet", "decode")
 Contestant = Callable[[Path, torch.device, str], Any]

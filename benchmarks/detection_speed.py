@@ -26,8 +26,8 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
 from osdface_core import load_detector, read_photo  # noqa: E402
-from osdface_core.detect import SHORT_SIDE, fitted  # noqa: E402
-from osdface_core.detectors import load_retinaface  # noqa: E402
+from osdface_core.detection.detector import SHORT_SIDE, fitted  # noqa: E402
+from osdface_core.detection.load import load_retinaface  # noqa: E402
 
 FRAMES = {"1280x720": (720, 1280), "4000x3000": (3000, 4000)}
 CONTESTANTS = ("ours", "facexlib's")
@@ -121,7 +121,7 @@ def main() -> None:
         rows[name] = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
     sys.stdout.write(f"| | {' | '.join(CONTESTANTS)} |\n|---|{'---|' * len(CONTESTANTS)}\n")
     for what in rows["ours"]:
-        sys.stdout.write(f"| {what} | {' | '.join(f'{rows[name][what]:.3g}' for name in CONTESTANTS)} |\n")
+        sys.stdout.write(f"| {what} | {' | '.join(f'{rows[name][what]:.4g}' for name in CONTESTANTS)} |\n")
 
 
 if __name__ == "__main__":

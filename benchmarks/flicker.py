@@ -26,8 +26,8 @@ from osdface_core import (  # noqa: E402
     read_photo,
     restore_crops,
 )
-from osdface_core.steady import steady_crops  # noqa: E402
-from osdface_core.track import find_cuts, thumbnails, track_faces  # noqa: E402
+from osdface_core.video.denoise import steady_crops  # noqa: E402
+from osdface_core.video.track import find_cuts, thumbnails, track_faces  # noqa: E402
 
 PHOTOS = ("astronaut.png", "small_wh_240p.jpg")
 

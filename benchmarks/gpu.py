@@ -35,9 +35,9 @@ from gpu_table import markdown  # noqa: E402
 from osdface_core.devices import download, upload  # noqa: E402
 from osdface_core.inference import prepare  # noqa: E402
 from osdface_core.kernels import convolution, triton_norm  # noqa: E402
-from osdface_core.model import ModelConfig, OSDFaceModel  # noqa: E402
+from osdface_core.models.osdface import ModelConfig, OSDFaceModel  # noqa: E402
+from osdface_core.models.precision import Precision  # noqa: E402
 from osdface_core.networks import autoencoder, unet  # noqa: E402
-from osdface_core.precision import Precision  # noqa: E402
 
 COUNTS = (1, 4, 8, 16)
 SIDE = 512

@@ -10,7 +10,7 @@ from authors_procedure import AuthorsProcedure, Encoder
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 
-from osdface_core.model import ModelConfig
+from osdface_core.models.osdface import ModelConfig
 
 
 class RandomWeights(AuthorsProcedure):

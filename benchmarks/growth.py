@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
 import osdface_core as osd  # noqa: E402
-from osdface_core.memory import faces_at_once  # noqa: E402
-from osdface_core.select import select_by_rule  # noqa: E402
+from osdface_core.inference.memory import faces_at_once  # noqa: E402
+from osdface_core.selection.select import select_by_rule  # noqa: E402
 
 STAGES = ("detection", "crops", "restoration", "paste")
 MEGAPIXELS = 12.0

@@ -19,8 +19,8 @@ from cuda_trace import PARTS, card, trace_pass  # noqa: E402
 
 from osdface_core.inference import networks, prepare  # noqa: E402
 from osdface_core.kernels import convolution  # noqa: E402
-from osdface_core.model import ModelConfig, OSDFaceModel  # noqa: E402
-from osdface_core.precision import Precision  # noqa: E402
+from osdface_core.models.osdface import ModelConfig, OSDFaceModel  # noqa: E402
+from osdface_core.models.precision import Precision  # noqa: E402
 
 CASES = (("fp32", 1), ("fp32", 4), ("fp16", 1), ("fp16", 8))
 LARGE = 2048

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from osdface_core import load_model, read_photo  # noqa: E402
-from osdface_core.precision import Precision  # noqa: E402
+from osdface_core.models.precision import Precision  # noqa: E402
 
 PARTS = tuple(part.name for part in fields(Precision))
 

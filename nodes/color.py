@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops
-from ..osdface_core.color import match_color
+from ..osdface_core.compositing.color import match_color
 from . import sockets
 
 

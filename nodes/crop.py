@@ -4,7 +4,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces, align_faces
-from ..osdface_core.align import CANNOT_ALIGN
+from ..osdface_core.geometry.align import CANNOT_ALIGN
 from . import sockets
 from .runtime import intermediate, log
 

@@ -3,10 +3,10 @@
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..osdface_core.detection.mediapipe import faces_of_meshes
+from ..osdface_core.detection.overlay import draw_numbers
 from ..osdface_core.errors import ImageError
-from ..osdface_core.face_mesh import faces_of_meshes
-from ..osdface_core.overlay import draw_numbers
-from ..osdface_core.select import select_by_limits
+from ..osdface_core.selection.select import select_by_limits
 from . import sockets
 from .runtime import Resident
 

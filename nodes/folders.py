@@ -10,10 +10,10 @@ from typing import Any
 
 import folder_paths
 
-from ..osdface_core.detectors import DETECTORS
-from ..osdface_core.detectors import STARTER as STARTER_DETECTOR
-from ..osdface_core.embedders import ARCFACE, MOBILEFACENET
-from ..osdface_core.parsing import BISENET, PARSENET
+from ..osdface_core.compositing.parsing import BISENET, PARSENET
+from ..osdface_core.detection.load import DETECTORS
+from ..osdface_core.detection.load import STARTER as STARTER_DETECTOR
+from ..osdface_core.recognition.embedders import ARCFACE, MOBILEFACENET
 from ..osdface_core.weights.authors import LORA_FILE, VRE_FILE
 from ..osdface_core.weights.catalog import Entry, entry_named, entry_of
 from ..osdface_core.weights.find import find

@@ -3,8 +3,8 @@
 from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops
-from ..osdface_core.composite import report_of
-from ..osdface_core.identity import check_identity
+from ..osdface_core.compositing.paste import report_of
+from ..osdface_core.recognition.identity import check_identity
 from . import sockets
 from .runtime import Resident
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 from comfy_api.latest import io
 from torch import nn
 
-from ..osdface_core.detectors import DETECTORS, load_detector
-from ..osdface_core.embedders import ARCFACE, load_embedder
-from ..osdface_core.parsing import PARSENET, load_parser
+from ..osdface_core.compositing.parsing import PARSENET, load_parser
+from ..osdface_core.detection.load import DETECTORS, load_detector
+from ..osdface_core.recognition.embedders import ARCFACE, load_embedder
 from ..osdface_core.weights.catalog import entry_of
 from . import sockets
 from .folders import (

@@ -3,8 +3,8 @@
 from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops
-from ..osdface_core.masks import FEATHER
-from ..osdface_core.parsing import parse_masks
+from ..osdface_core.compositing.masks import FEATHER
+from ..osdface_core.compositing.parsing import parse_masks
 from . import sockets
 from .runtime import PARSING, Resident, progress
 

@@ -11,9 +11,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core.errors import ImageError, LoraError
-from ..osdface_core.memory import HELD
-from ..osdface_core.one_step import OneStep
-from ..osdface_core.vre import VRE
+from ..osdface_core.inference.memory import HELD
+from ..osdface_core.models.one_step import OneStep
+from ..osdface_core.models.vre import VRE
 from ..osdface_core.weights.authors import LORA_FILE, load_authors_vre
 from ..osdface_core.weights.catalog import entry_named
 from ..osdface_core.weights.files import read_tensors

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, paste_faces
-from ..osdface_core.masks import FEATHER, Shape
+from ..osdface_core.compositing.masks import FEATHER, Shape
 from . import sockets
 from .runtime import intermediate
 

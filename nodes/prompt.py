@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops, Prompts, encode_prompts
-from ..osdface_core.token_map import token_map
+from ..osdface_core.models.token_map import token_map
 from . import sockets
 from .runtime import Weights, intermediate, progress
 

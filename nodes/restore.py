@@ -5,7 +5,7 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops, Prompts, encode_prompts, restore_crops
-from ..osdface_core.one_step import TIMESTEP
+from ..osdface_core.models.one_step import TIMESTEP
 from . import sockets
 from .runtime import Weights, progress
 

@@ -7,12 +7,12 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import align_faces, encode_prompts, paste_faces, restore_crops
-from ..osdface_core.color import Method, match_color
-from ..osdface_core.identity import check_identity
-from ..osdface_core.masks import Shape
-from ..osdface_core.parsing import parse_masks
-from ..osdface_core.select import RULES, select_blurred, select_by_rule
-from ..osdface_core.sharpness import sharpness
+from ..osdface_core.compositing.color import Method, match_color
+from ..osdface_core.compositing.masks import Shape
+from ..osdface_core.compositing.parsing import parse_masks
+from ..osdface_core.recognition.identity import check_identity
+from ..osdface_core.selection.select import RULES, select_blurred, select_by_rule
+from ..osdface_core.selection.sharpness import sharpness
 from . import sockets
 from .runtime import PARSING, Resident, Weights, intermediate, progress
 

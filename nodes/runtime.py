@@ -16,12 +16,12 @@ from torch import nn
 
 from ..osdface_core.batches import OnBatch
 from ..osdface_core.inference import networks, prepare
-from ..osdface_core.memory import HELD, face_bytes, faces_that_fit, weight_bytes
-from ..osdface_core.model import OSDFaceModel
+from ..osdface_core.inference.memory import HELD, face_bytes, faces_that_fit, weight_bytes
+from ..osdface_core.models.one_step import OneStep
+from ..osdface_core.models.osdface import OSDFaceModel
+from ..osdface_core.models.precision import DTYPES, NAMES, Precision
+from ..osdface_core.models.vre import VRE
 from ..osdface_core.networks.operations import TORCH
-from ..osdface_core.one_step import OneStep
-from ..osdface_core.precision import DTYPES, NAMES, Precision
-from ..osdface_core.vre import VRE
 from ..osdface_core.weights import read_model
 from ..osdface_core.weights.download import OnProgress
 from .folders import FULL, SAME, base_path, decoder_path, fingerprint, weights_path

@@ -4,8 +4,8 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces, align_faces
-from ..osdface_core.identity import likeness
-from ..osdface_core.select import (
+from ..osdface_core.recognition.identity import likeness
+from ..osdface_core.selection.select import (
     RULES,
     rest_of,
     select_blurred,
@@ -14,7 +14,7 @@ from ..osdface_core.select import (
     select_by_rule,
     select_person,
 )
-from ..osdface_core.sharpness import SHARP, sharpness
+from ..osdface_core.selection.sharpness import SHARP, sharpness
 from . import sockets
 from .runtime import Resident, intermediate
 

@@ -4,9 +4,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces
-from ..osdface_core.overlay import draw_numbers
-from ..osdface_core.steady import steady_crops
-from ..osdface_core.track import find_cuts, thumbnails, track_faces
+from ..osdface_core.detection.overlay import draw_numbers
+from ..osdface_core.video.restore.denoise import steady_crops
+from ..osdface_core.video.restore.track import find_cuts, thumbnails, track_faces
 from . import sockets
 
 

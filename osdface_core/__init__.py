@@ -7,34 +7,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .align import align_faces
-    from .composite import Composite, paste_faces
-    from .detect import RetinaFace
-    from .detectors import load_detector
-    from .embedders import load_embedder
+    from .compositing.paste import Composite, paste_faces
+    from .detection.detector import RetinaFace
+    from .detection.load import load_detector
     from .errors import ImageError, OSDFaceError, WeightsError
     from .faces import Face, FaceCrops, FaceReport, Faces
-    from .images import Photo, read_photo, write_photo
+    from .files.photos import Photo, read_photo, write_photo
+    from .geometry.align import align_faces
     from .inference import load_model, prepare
-    from .model import ModelConfig, OSDFaceModel
-    from .one_step import restore_crops
+    from .models.one_step import restore_crops
+    from .models.osdface import ModelConfig, OSDFaceModel
+    from .models.vre import Prompts, VREConfig, encode_prompts
     from .pipeline import restore_aligned, restore_image
-    from .vre import Prompts, VREConfig, encode_prompts
+    from .recognition.embedders import load_embedder
 
 HOMES = {
-    "align": ("align_faces",),
-    "composite": ("Composite", "paste_faces"),
-    "detect": ("RetinaFace",),
-    "detectors": ("load_detector",),
-    "embedders": ("load_embedder",),
+    "geometry.align": ("align_faces",),
+    "compositing.paste": ("Composite", "paste_faces"),
+    "detection.detector": ("RetinaFace",),
+    "detection.load": ("load_detector",),
+    "recognition.embedders": ("load_embedder",),
     "errors": ("ImageError", "OSDFaceError", "WeightsError"),
     "faces": ("Face", "FaceCrops", "FaceReport", "Faces"),
-    "images": ("Photo", "read_photo", "write_photo"),
+    "files.photos": ("Photo", "read_photo", "write_photo"),
     "inference": ("load_model", "prepare"),
-    "model": ("ModelConfig", "OSDFaceModel"),
-    "one_step": ("restore_crops",),
+    "models.osdface": ("ModelConfig", "OSDFaceModel"),
+    "models.one_step": ("restore_crops",),
     "pipeline": ("restore_aligned", "restore_image"),
-    "vre": ("Prompts", "VREConfig", "encode_prompts"),
+    "models.vre": ("Prompts", "VREConfig", "encode_prompts"),
 }
 """The public names by the file that has them."""
 

@@ -7,22 +7,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .align import align_faces
 from .batches import OnBatch
-from .color import Method, match_color
-from .composite import Composite, paste_faces
-from .detect import RetinaFace
+from .compositing.color import Method, match_color
+from .compositing.masks import Shape
+from .compositing.parsing import FaceParser, parse_masks
+from .compositing.paste import Composite, paste_faces
+from .detection.detector import RetinaFace
 from .devices import upload
-from .embedders import Embedder
 from .errors import ImageError
 from .faces import FaceCrops, Faces, check_image
-from .identity import check_identity
-from .masks import Shape
-from .memory import faces_at_once
-from .model import OSDFaceModel
-from .one_step import restore_crops
-from .parsing import FaceParser, parse_masks
-from .vre import encode_prompts
+from .geometry.align import align_faces
+from .inference.memory import faces_at_once
+from .models.one_step import restore_crops
+from .models.osdface import OSDFaceModel
+from .models.vre import encode_prompts
+from .recognition.embedders import Embedder
+from .recognition.identity import check_identity
 
 
 @torch.no_grad()

@@ -2,8 +2,8 @@
 
 import signal
 
-from osdface_core.atomic_write import atomic_write
 from osdface_core.errors import DownloadError
+from osdface_core.files.atomic_write import atomic_write
 from osdface_core.weights.download import download
 
 

@@ -17,7 +17,7 @@ from windows_rules import WindowsRules
 
 import osdface_core
 from osdface_core import Face, OSDFaceModel, RetinaFace
-from osdface_core.align import FFHQ_TEMPLATE_512
+from osdface_core.geometry.align import FFHQ_TEMPLATE_512
 from osdface_core.weights import load_authors_files, read_model
 from osdface_core.weights.files import read_tensors
 

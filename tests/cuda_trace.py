@@ -23,8 +23,8 @@ from torch.utils._pytree import tree_leaves
 
 from osdface_core.inference import prepare
 from osdface_core.kernels import triton_norm
-from osdface_core.model import ModelConfig, OSDFaceModel
-from osdface_core.precision import Precision
+from osdface_core.models.osdface import ModelConfig, OSDFaceModel
+from osdface_core.models.precision import Precision
 
 ATEN = torch.ops.aten
 PARTS = ("vre", "encode", "unet", "decode")

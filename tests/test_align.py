@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from conftest import face_at
 
 from osdface_core import Face, Faces, ImageError, align_faces, read_photo
-from osdface_core.align import can_be_aligned, similarity_to_crop, warp
 from osdface_core.faces import inverse
+from osdface_core.geometry.align import can_be_aligned, similarity_to_crop, warp
 
 UNPASTED = ["old_autochrome_shaw1908_x1", "derived__portrait_wh_rot20_x1", "group_solvay1927_x1", "ai_m47_64_x4"]
 

@@ -12,8 +12,8 @@ import pytest
 from children import write_repeatedly
 from conftest import ROOT
 
-from osdface_core import atomic_write as module
-from osdface_core.atomic_write import atomic_write
+from osdface_core.files import atomic_write as module
+from osdface_core.files.atomic_write import atomic_write
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -36,7 +36,7 @@ def fail(path, error):
 def leave_behind(path):
     """What a process that is killed while it writes `path` leaves."""
     script = (
-        "import os, sys; from pathlib import Path; from osdface_core.atomic_write import atomic_write\n"
+        "import os, sys; from pathlib import Path; from osdface_core.files.atomic_write import atomic_write\n"
         "with atomic_write(Path(sys.argv[1])) as partial: partial.write_text('half'); os._exit(9)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], cwd=ROOT, check=False)
@@ -153,7 +153,7 @@ def test_where_there_are_no_locks_names_are_nobody_elses(tmp_path, monkeypatch):
     def no_locks(_descriptor):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("osdface_core.file_lock.lock", no_locks)
+    monkeypatch.setattr("osdface_core.files.file_lock.lock", no_locks)
     with atomic_write(tmp_path / "out.txt") as slow:
         slow.write_text("slow", encoding="utf-8")
         write(tmp_path / "out.txt", "quick")

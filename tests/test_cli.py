@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from osdface_core import Faces, load_model
 from osdface_core.cli import main
 from osdface_core.cli.outputs import printable
+from osdface_core.compositing.parsing import PARTS, FaceParser
 from osdface_core.errors import WeightsError
-from osdface_core.parsing import PARTS, FaceParser
 from osdface_core.pipeline import restore_image
 from osdface_core.weights import save_bundle
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from conftest import face_at
 
 from osdface_core import FaceCrops, Faces, ImageError
-from osdface_core.color import match_color
+from osdface_core.compositing.color import match_color
 
 FACES = Faces((face_at(20, 20, 20), face_at(60, 20, 20, index=1)), 1, 80, 80)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_align import UNPASTED, facexlib_case
 
 from osdface_core import Composite, FaceCrops, Faces, ImageError, align_faces, paste_faces
-from osdface_core.align import warp
+from osdface_core.geometry.align import warp
 
 
 def recorded_crops(shared, name):
@@ -266,7 +266,7 @@ def test_the_work_grows_with_the_faces_not_with_faces_times_image(monkeypatch):
         areas.append(size[0] * size[1])
         return warp(image, matrix, size, **options)
 
-    monkeypatch.setattr("osdface_core.composite.warp", watched)
+    monkeypatch.setattr("osdface_core.compositing.paste.warp", watched)
     image = torch.rand(1, 3, 1500, 2000)
     paste_faces(image, restored(image, some_faces(1500, 2000)))
     assert len(areas) == 4

@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from osdface_core import Photo
-from osdface_core.training.degradation import (
-    STRENGTHS,
-    Degradation,
-    aged,
-    gaussian_kernel,
-    in_grey,
-    turbulent,
-)
+from osdface_core.evaluation.degradation import STRENGTHS, Degradation, aged, gaussian_kernel, in_grey, turbulent
 
 
 @pytest.fixture

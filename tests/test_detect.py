@@ -14,11 +14,20 @@ from facexlib.detection.retinaface import RetinaFace as FacexlibRetinaFace
 from safetensors.torch import save_file
 
 from osdface_core import Faces, ImageError, load_detector, read_photo
-from osdface_core.align import can_be_aligned
-from osdface_core.detect import LONG_SIDE, MOST_FACES, PIXELS, SHORT_SIDE, TOO_MANY, fitted, padded, shared_area
-from osdface_core.detectors import find_weights
+from osdface_core.detection.detector import (
+    LONG_SIDE,
+    MOST_FACES,
+    PIXELS,
+    SHORT_SIDE,
+    TOO_MANY,
+    fitted,
+    padded,
+    shared_area,
+)
+from osdface_core.detection.load import find_weights
+from osdface_core.detection.views import turned_back, view_of
 from osdface_core.errors import NotACheckpointError, ShapeError, WeightsNotFoundError
-from osdface_core.views import turned_back
+from osdface_core.geometry.align import can_be_aligned
 
 PHOTOS = [
     "ai_m47_1024.jpg",
@@ -104,7 +113,7 @@ def test_the_photos_carried_here_come_with_the_faces_the_detector_finds(detector
 
 
 def test_the_starter_is_what_finds_faces_where_there_is_no_other(astronaut, monkeypatch):
-    monkeypatch.setattr("osdface_core.detectors.find", lambda _entry: None)
+    monkeypatch.setattr("osdface_core.detection.load.find", lambda _entry: None)
     detector = load_detector()
     assert "Download retinaface-resnet50" in detector.notice
     beside = Faces.from_json(json.loads((ROOT / "photos" / "astronaut.json").read_text(encoding="utf-8")))
@@ -145,12 +154,22 @@ def test_a_batch_gives_what_each_image_gives(detector, astronaut, any_rotation):
 def test_large_batches_go_through_the_network_in_parts(detector, astronaut, monkeypatch):
     batch = astronaut.pixels.repeat(3, 1, 1, 1)
     whole = detector.detect(batch)
-    monkeypatch.setattr("osdface_core.detect.PIXELS_ON_CPU", 2 * 640 * 640)
+    monkeypatch.setattr("osdface_core.detection.detector.PIXELS_ON_CPU", 2 * 640 * 640)
     sizes = []
     handle = detector.network.register_forward_pre_hook(lambda _network, inputs: sizes.append(len(inputs[0])))
     assert as_rows(detector.detect(batch)) == pytest.approx(as_rows(whole), abs=1e-3)
     handle.remove()
     assert sizes[:2] == [2, 1]
+
+
+@pytest.mark.parametrize("size", [(80, 100), (160, 200), (40, 50)])
+def test_everything_happens_on_the_device_until_one_copy_at_the_end(size):
+    """On the meta device, which cannot be copied from, and which no other device's tensors mix with."""
+    elsewhere = load_detector("starter", device="meta")
+    views = [view_of(frame, (-5, -5, 105, 85), (0, 0, 100, 80), size, turns=1) for frame in range(2)]
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta") as error:
+        elsewhere.candidates(torch.rand(2, 3, 80, 100), views)
+    assert str(error.traceback[-1].statement).rstrip().endswith(".cpu()")
 
 
 def test_four_threads_with_one_detector_get_what_one_gets(shared, detector):
@@ -191,7 +210,7 @@ def test_of_too_many_faces_the_surest_are_kept_and_the_user_is_told(shared, monk
     starter = load_detector("starter")
     faces = starter.detect(image, threshold=0)
     assert len(faces) <= MOST_FACES
-    monkeypatch.setattr("osdface_core.detect.MOST_FACES", 3)
+    monkeypatch.setattr("osdface_core.detection.detector.MOST_FACES", 3)
     few = starter.detect(image)
     assert len(few) == 3
     assert {entry.reason for entry in few.left_out} == {TOO_MANY}
@@ -320,7 +339,7 @@ def test_a_missing_detector_says_where_to_get_it(tmp_path):
 
 def test_the_catalogues_names_and_facexlibs_are_the_same_detectors(shared, monkeypatch):
     file = shared / "weights" / "detection_mobilenet0.25_Final.pth"
-    monkeypatch.setattr("osdface_core.detectors.find", lambda entry: file if "mobile" in entry.name else None)
+    monkeypatch.setattr("osdface_core.detection.load.find", lambda entry: file if "mobile" in entry.name else None)
     assert find_weights("retinaface-mobile0.25") == find_weights("retinaface_mobile0.25") == find_weights(None) == file
 
 

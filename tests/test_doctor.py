@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from osdface_core import doctor
 from osdface_core.cli import main
-from osdface_core.doctor import examine, optional
+from osdface_core.diagnosis import installation as doctor
+from osdface_core.diagnosis.installation import examine, optional
 from osdface_core.weights.catalog import File
 from osdface_core.weights.find import is_there, models_folder
 

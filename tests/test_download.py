@@ -303,13 +303,13 @@ def test_a_download_ends_although_files_in_use_cannot_be_removed(windows_rules, 
 
 
 def test_a_scanner_that_looks_at_what_has_arrived_is_waited_for(windows_rules, hub, entry, tmp_path, monkeypatch):
-    monkeypatch.setattr("osdface_core.atomic_write.PAUSE", 0.01)
+    monkeypatch.setattr("osdface_core.files.atomic_write.PAUSE", 0.01)
     windows_rules.busy[str(part_name(entry, tmp_path))] = 2
     assert download(entry, tmp_path).read_bytes() == DATA
 
 
 def test_one_that_does_not_let_go_costs_no_second_transfer(windows_rules, hub, entry, tmp_path, monkeypatch):
-    monkeypatch.setattr("osdface_core.atomic_write.PAUSE", 0)
+    monkeypatch.setattr("osdface_core.files.atomic_write.PAUSE", 0)
     windows_rules.busy[str(part_name(entry, tmp_path))] = 10
     with pytest.raises(DownloadError, match=r"it has arrived.*Close the program that uses net.pth.*part"):
         download(entry, tmp_path)

@@ -8,7 +8,7 @@ import torch
 from conftest import ROOT
 
 from osdface_core import Faces, ImageError, align_faces
-from osdface_core.face_mesh import MESH, WITH_IRISES, faces_of_meshes
+from osdface_core.detection.mediapipe import MESH, WITH_IRISES, faces_of_meshes
 
 EYES = {33: (195.2, 100.9), 133: (213.3, 103.7), 362: (237.0, 104.9), 263: (255.8, 104.3)}
 IRISES = {468: (203.5, 101.1), 473: (246.6, 103.5)}

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from osdface_core import Face, Faces, ImageError, align_faces, paste_faces
-from osdface_core.overlay import draw_numbers
+from osdface_core.detection.overlay import draw_numbers
 
 HEIGHT, WIDTH = 48, 64
 WHOLE = Faces((face_at(30, 25, 24),), 1, HEIGHT, WIDTH).to_json()

@@ -23,6 +23,56 @@ def test_the_core_knows_nothing_of_comfyui():
         assert not {"comfy", "comfy_api", "folder_paths", "nodes", "server"} & set(imported_by(path)), path
 
 
+STOREYS = (
+    {"errors", "serialization", "faces", "batches", "devices", "libraries", "limits", "command"},  # the vocabulary
+    {"geometry", "files", "kernels"},
+    {"networks"},
+    {"models"},
+    {"weights"},
+    {"inference"},
+    {"detection", "recognition", "selection", "compositing"},
+    {"pipeline"},
+    {"video"},
+    {"evaluation"},
+    {"training"},
+    {"diagnosis"},
+    {"cli"},
+)
+"""The core's rooms and files, each storey standing on those above it in this list."""
+ROOMS = sorted(path.parent for path in (ROOT / "osdface_core").glob("*/__init__.py"))
+
+
+def imported_rooms(path):
+    """The rooms and files of the core that a file's relative imports lead to, its own left out."""
+    package = path.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            for name in [node.module] if node.module else [alias.name for alias in node.names]:
+                place = (*base, *name.split("."))[1]
+                if place != path.relative_to(ROOT).with_suffix("").parts[1]:
+                    yield place
+
+
+def test_imports_lead_one_way():
+    """From a room to those it stands on; never back, never to a neighbour on the same storey."""
+    storey = {room: number for number, rooms in enumerate(STOREYS) for room in rooms}
+    for path in CORE:
+        own = path.relative_to(ROOT).with_suffix("").parts[1]
+        if own == "__init__":
+            continue
+        for other in imported_rooms(path):
+            below = storey[other] < storey[own] or storey[own] == 0 == storey[other]
+            assert below, f"{path.relative_to(ROOT)} imports {other}"
+
+
+def test_every_room_says_what_it_is_for_and_what_may_not_live_there():
+    assert {room.name for room in ROOMS} < set.union(*STOREYS)
+    for room in ROOMS:
+        says = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
+        assert all(word in says for word in ("Takes: ", "Gives: ", "Not here: ")), room.name
+
+
 def after(script):
     """The modules that Python has after a script, in a process of its own."""
     script += "; import sys; print(*sys.modules)"

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from osdface_core import Faces, ImageError, align_faces, load_embedder, paste_faces, read_photo
 from osdface_core.errors import NotACheckpointError, ShapeError, WeightsNotFoundError
-from osdface_core.identity import check_identity, embed_aligned, embed_crops, likeness
+from osdface_core.recognition.identity import check_identity, embed_aligned, embed_crops, likeness
 
 
 @pytest.fixture(scope="module")

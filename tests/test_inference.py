@@ -15,9 +15,9 @@ from torch import nn
 from osdface_core import OSDFaceModel, encode_prompts, prepare, restore_crops
 from osdface_core.inference import networks
 from osdface_core.inference.compile import compile_or_not
+from osdface_core.models.precision import Precision, is_quick
 from osdface_core.networks.blocks import ResnetBlock
 from osdface_core.networks.operations import TORCH
-from osdface_core.precision import Precision, is_quick
 
 HALF, FULL = torch.float16, torch.float32
 
@@ -46,7 +46,7 @@ def restore(model: OSDFaceModel, images: torch.Tensor, timestep: int = 399, seed
 @pytest.fixture
 def everything_quick(monkeypatch):
     """As if this device computed in every precision."""
-    monkeypatch.setattr("osdface_core.precision.is_quick", lambda dtype, device: True)
+    monkeypatch.setattr("osdface_core.models.precision.is_quick", lambda dtype, device: True)
 
 
 @pytest.mark.parametrize("seed", [None, 3])

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from osdface_core import OSDFaceError
+from osdface_core.evaluation.perceptual import load_distance
+from osdface_core.models.vre import VREConfig
 from osdface_core.training.losses import adaptive_weight, association, binary_critic, edge_aware, edges, hinge_critic
-from osdface_core.training.perceptual import load_distance
 from osdface_core.training.vq_autoencoder import VQAutoencoder
-from osdface_core.vre import VREConfig
 
 SMALL = VREConfig(
     base_channels=32, channel_multipliers=(1, 2), layers_per_block=1, code_channels=8, codes=16, input_size=16

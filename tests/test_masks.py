@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from osdface_core import ImageError
-from osdface_core.masks import ellipse_mask, fade_inwards, shape_mask, square_mask
+from osdface_core.compositing.masks import ellipse_mask, fade_inwards, shape_mask, square_mask
 
 
 def facexlib_mask(side: int) -> np.ndarray:

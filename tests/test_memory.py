@@ -11,7 +11,7 @@ from conftest import SHARED
 from host.client import Server, furnish, start_comfyui
 from host.graphs import FACE, Prompt, node, restore_faces, step_by_step
 
-from osdface_core.model import OSDFaceModel
+from osdface_core.models.osdface import OSDFaceModel
 from osdface_core.weights import save_bundle
 from osdface_core.weights.starter import load_starter
 

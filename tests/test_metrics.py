@@ -9,10 +9,10 @@ import torch
 import osdface_core
 from osdface_core import OSDFaceModel, RetinaFace
 from osdface_core.cli import main
-from osdface_core.metrics import denoised, evaluate, measures, restorer
-from osdface_core.metrics.faces import degrees, landmark_distance
-from osdface_core.metrics.fidelity import psnr, ssim
-from osdface_core.training.degradation import STRENGTHS
+from osdface_core.evaluation import denoised, evaluate, measures, restorer
+from osdface_core.evaluation.degradation import STRENGTHS
+from osdface_core.evaluation.faces import degrees, landmark_distance
+from osdface_core.evaluation.fidelity import psnr, ssim
 from osdface_core.weights.bundle import save_bundle
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.ops import nms
 
-from osdface_core.nms import suppress
+from osdface_core.detection.nms import suppress
 
 
 def some_boxes(rows: int, count: int) -> torch.Tensor:

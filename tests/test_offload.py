@@ -9,10 +9,10 @@ from conftest import twin_of
 from osdface_core import load_model, prepare
 from osdface_core.devices import free_bytes
 from osdface_core.inference import networks
+from osdface_core.inference.memory import HELD, SPARE, face_bytes, faces_at_once, faces_that_fit
 from osdface_core.inference.offload import Turns, in_parts
-from osdface_core.memory import HELD, SPARE, face_bytes, faces_at_once, faces_that_fit
-from osdface_core.model import ModelConfig, OSDFaceModel
-from osdface_core.precision import Precision
+from osdface_core.models.osdface import ModelConfig, OSDFaceModel
+from osdface_core.models.precision import Precision
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -55,7 +55,7 @@ def test_each_part_is_there_for_its_work_alone_and_the_image_is_the_same_to_the_
 
 
 def test_a_part_that_is_mended_stays_mended(tiny, images, monkeypatch):
-    monkeypatch.setattr("osdface_core.precision.is_quick", lambda dtype, device: True)
+    monkeypatch.setattr("osdface_core.models.precision.is_quick", lambda dtype, device: True)
     plain = twin_of(tiny)
     plain.unet.conv_in.weight.data *= 60000 / plain.unet.conv_in.weight.abs().max()
     model = prepare(plain, Precision.parse("unet=fp16"))

@@ -6,8 +6,9 @@ import pytest
 import torch
 from conftest import face_at
 
-from osdface_core import FaceCrops, Faces, ImageError, align_faces, encode_prompts, one_step, restore_crops
-from osdface_core.one_step import OneStep
+from osdface_core import FaceCrops, Faces, ImageError, align_faces, encode_prompts, restore_crops
+from osdface_core.models import one_step
+from osdface_core.models.one_step import OneStep
 
 
 def test_the_schedule_is_sd21s(starter):

@@ -5,7 +5,7 @@ import torch
 from conftest import face_at
 
 from osdface_core import Face, Faces
-from osdface_core.overlay import draw_numbers
+from osdface_core.detection.overlay import draw_numbers
 
 
 def test_each_face_gets_a_box_and_its_own_number_in_its_own_frame():

@@ -8,8 +8,8 @@ from facexlib.parsing.bisenet import BiSeNet
 from facexlib.parsing.parsenet import ParseNet
 
 from osdface_core import Faces, ImageError, align_faces, paste_faces
+from osdface_core.compositing.parsing import PARTS, load_parser, parse_masks
 from osdface_core.errors import NotACheckpointError, WeightsNotFoundError
-from osdface_core.parsing import PARTS, load_parser, parse_masks
 
 NETWORKS = {
     "parsenet": lambda: ParseNet(in_size=512, out_size=512, parsing_ch=19),

@@ -5,9 +5,9 @@ import pytest
 from conftest import ROOT
 
 from osdface_core import RetinaFace
-from osdface_core.images import read_photo
-from osdface_core.training.data import as_tensor
-from osdface_core.training.degradation import STRENGTHS, Image
+from osdface_core.evaluation.degradation import STRENGTHS, Image
+from osdface_core.evaluation.photographs import as_tensor
+from osdface_core.files.photos import read_photo
 from osdface_core.training.scenes import compose, cut, paste, placed
 
 

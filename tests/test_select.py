@@ -7,7 +7,7 @@ import torch
 from conftest import face_at
 
 from osdface_core import Faces, ImageError, align_faces, paste_faces
-from osdface_core.select import (
+from osdface_core.selection.select import (
     RULES,
     select_blurred,
     select_by_index,

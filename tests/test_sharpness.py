@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from conftest import face_at
 
 from osdface_core import Faces, align_faces, read_photo
-from osdface_core.sharpness import SHARP, sharpness
+from osdface_core.selection.sharpness import SHARP, sharpness
 
 
 def crops_of(images):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from osdface_core.align import ffhq_template
-from osdface_core.similarity import least_median, least_squares
+from osdface_core.geometry.align import ffhq_template
+from osdface_core.geometry.similarity import least_median, least_squares
 
 TEMPLATE = ffhq_template(512)
 CORNERS = np.array([[-0.5, -0.5, 1], [511.5, -0.5, 1], [-0.5, 511.5, 1], [511.5, 511.5, 1]]).T

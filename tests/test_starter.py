@@ -6,8 +6,8 @@ import pytest
 from conftest import ROOT
 
 from osdface_core import OSDFaceModel, load_embedder
-from osdface_core.metrics import Evaluation, evaluate, measures, restorer
-from osdface_core.training.degradation import STRENGTHS
+from osdface_core.evaluation import Evaluation, evaluate, measures, restorer
+from osdface_core.evaluation.degradation import STRENGTHS
 from osdface_core.weights.starter import BUNDLE
 
 

@@ -5,7 +5,7 @@ from clips import photo, still
 from conftest import face_at
 
 from osdface_core import FaceCrops, Faces, align_faces
-from osdface_core.steady import steady_crops
+from osdface_core.video.denoise import steady_crops
 
 
 def crops_of(clip, index=0, size=256):

@@ -4,7 +4,7 @@ import torch
 from conftest import face_at
 
 from osdface_core import FaceCrops, Faces, Prompts
-from osdface_core.token_map import token_map
+from osdface_core.models.token_map import token_map
 
 
 def test_cells_that_gave_tokens_are_tinted_from_green_to_red_and_others_dimmed():

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osdface_core import Faces
-from osdface_core.align import similarity_to_crop
 from osdface_core.faces import inverse
-from osdface_core.track import find_cuts, thumbnails, track_faces
+from osdface_core.geometry.align import similarity_to_crop
+from osdface_core.video.track import find_cuts, thumbnails, track_faces
 
 
 def landmarks(faces, index=0):

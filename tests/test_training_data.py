@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from osdface_core import ImageError
+from osdface_core.evaluation.degradation import Degradation
 from osdface_core.training.data import DataConfig, Draws, FacePairs, check, find_photos, pairs_loader
-from osdface_core.training.degradation import Degradation
 
 
 def config(photos: Path, **options) -> DataConfig:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from osdface_core import read_photo
-from osdface_core.turned import is_upright, turned_faces
+from osdface_core.detection.orientation import is_upright, turned_faces
 
 UPRIGHT = [
     "ai_m47_1024.jpg",

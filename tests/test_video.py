@@ -12,10 +12,10 @@ from conftest import face_at
 from osdface_core import Faces, ImageError, restore_image
 from osdface_core.cli import main
 from osdface_core.cli.video import frame_files
-from osdface_core.images import read_photo, write_photo
-from osdface_core.steady import steady_crops
-from osdface_core.video import follow_faces, restore_video
-from osdface_core.video_file import VideoFile, write_video
+from osdface_core.files.photos import read_photo, write_photo
+from osdface_core.files.videos import VideoFile, write_video
+from osdface_core.video.denoise import steady_crops
+from osdface_core.video.restore import follow_faces, restore_video
 
 av = pytest.importorskip("av")
 
@@ -26,7 +26,7 @@ TIMES = (0, 1, 2, 3, 4, 5, 9, 10, 11, 12)
 @pytest.fixture
 def clip(monkeypatch):
     """Two windows and a frame."""
-    monkeypatch.setattr("osdface_core.video.WINDOW", 2)
+    monkeypatch.setattr("osdface_core.video.restore.WINDOW", 2)
     picture = torch.rand(3, 60, 80, generator=torch.Generator().manual_seed(0))
     return still(picture, 5)
 

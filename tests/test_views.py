@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from osdface_core import Face
-from osdface_core.views import resized, turned_back, view_of
+from osdface_core.detection.views import resized, turned_back, view_of
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osdface_core.vre import VRE, VectorQuantizer, VREConfig
+from osdface_core.models.vre import VRE, VectorQuantizer, VREConfig
 
 SMALL = VREConfig(base_channels=32, channel_multipliers=(1, 1, 2), codes=24, code_channels=32, tokens=9, input_size=32)
 

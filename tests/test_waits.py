@@ -10,8 +10,8 @@ from conftest import ROOT, twin_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from osdface_core.inference import prepare
-from osdface_core.precision import Precision
-from osdface_core.vre import VectorQuantizer, VREConfig
+from osdface_core.models.precision import Precision
+from osdface_core.models.vre import VectorQuantizer, VREConfig
 
 WAITING = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 INDEX = torch.ops.aten.index.Tensor
@@ -38,7 +38,7 @@ def test_the_host_never_waits_within_a_pass(starter, monkeypatch, precision, see
     for place in ("networks.layers.on_cpu", "networks.transformer.on_cpu", "kernels.convolution.on_cpu"):
         monkeypatch.setattr(f"osdface_core.{place}", lambda x: False)
     monkeypatch.setattr("osdface_core.kernels.group_norm.MANY_PIXELS", 1 << 40)
-    monkeypatch.setattr("osdface_core.precision.is_quick", lambda dtype, device: True)
+    monkeypatch.setattr("osdface_core.models.precision.is_quick", lambda dtype, device: True)
     model = prepare(twin_of(starter), Precision.parse(precision))
     schedule = starter.alphas_cumprod.tolist()  # the schedule is the host's own: asking it is no waiting
     step = replace(model.one_step, alphas_cumprod=schedule)

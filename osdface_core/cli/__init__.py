@@ -1,4 +1,7 @@
-"""The `osdface` command: a file for every noun of it, with its options and what they do."""
+"""The `osdface` command: a file for every verb of it, with its options and what they do.
+
+Takes: arguments. Gives: files, messages, an exit code. Not here: algorithms.
+"""
 
 import argparse
 import logging

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..align import align_faces
 from ..command import command
-from ..embedders import load_embedder
 from ..errors import ImageError
 from ..faces import FaceCrops, Faces
-from ..identity import likeness
-from ..images import read_photo
-from ..select import RULES, select_blurred, select_by_rule, select_faces, select_person
-from ..sharpness import SHARP, sharpness
+from ..files.photos import read_photo
+from ..geometry.align import align_faces
+from ..recognition.embedders import load_embedder
+from ..recognition.identity import likeness
+from ..selection.select import RULES, select_blurred, select_by_rule, select_faces, select_person
+from ..selection.sharpness import SHARP, sharpness
 from .detect import add_detection, count, detect_faces, open_detector
 
 

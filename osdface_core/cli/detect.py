@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..detect import RetinaFace
-from ..detectors import load_detector
+from ..detection.detector import RetinaFace
+from ..detection.load import load_detector
 from ..faces import Faces
-from ..images import read_photo
-from ..select import select_by_limits
+from ..files.photos import read_photo
+from ..selection.select import select_by_limits
 from .outputs import named, refuse_to_overwrite, write_json
 
 log = logging.getLogger("osdface")

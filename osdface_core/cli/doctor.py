@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from ..doctor import examine
+from ..diagnosis.installation import examine
 from .outputs import printable
 
 

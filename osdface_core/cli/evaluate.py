@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ..atomic_write import atomic_write
-from ..detectors import load_detector
-from ..embedders import load_embedder
+from ..detection.load import load_detector
+from ..files.atomic_write import atomic_write
 from ..inference import load_model
+from ..recognition.embedders import load_embedder
 from .detect import best_device
 from .outputs import refuse_to_overwrite, write_json
 
@@ -40,9 +40,9 @@ def add_to(commands: Any) -> None:
 
 
 def run_eval(options: argparse.Namespace) -> int:
-    from .. import metrics
+    from .. import evaluation as metrics
+    from ..evaluation.degradation import STRENGTHS
     from ..training.data import DataConfig, find_photos
-    from ..training.degradation import STRENGTHS
 
     table = options.output / "table.md"
     refuse_to_overwrite([table], options.force)

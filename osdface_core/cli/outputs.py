@@ -12,8 +12,8 @@ from pathlib import Path, PurePath, PureWindowsPath
 
 import torch
 
-from ..atomic_write import atomic_write
 from ..errors import ImageError, OSDFaceError
+from ..files.atomic_write import atomic_write
 from ..serialization import Json
 from .names import refused_by_windows
 

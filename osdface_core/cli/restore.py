@@ -9,15 +9,15 @@ from typing import Any, get_args
 import torch
 from tqdm import tqdm
 
-from ..color import Method
+from ..compositing.color import Method
+from ..compositing.masks import Shape
+from ..compositing.parsing import PARTS, FaceParser, load_parser
 from ..errors import ImageError, OSDFaceError
-from ..images import SUFFIXES, read_photo, write_photo
+from ..files.photos import SUFFIXES, read_photo, write_photo
 from ..inference import Placement, load_model
-from ..masks import Shape
-from ..model import OSDFaceModel
-from ..parsing import PARTS, FaceParser, load_parser
+from ..models.osdface import OSDFaceModel
+from ..models.precision import Precision
 from ..pipeline import enlarged, restore_aligned, restore_image
-from ..precision import Precision
 from ..serialization import Json
 from ..weights import read_model
 from .choice import Choice, add_choice, check_choice

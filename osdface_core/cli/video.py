@@ -11,15 +11,15 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from ..composite import Composite
+from ..compositing.paste import Composite
 from ..errors import ImageError
 from ..faces import FaceReport
-from ..images import SUFFIXES as PHOTOS
-from ..images import read_photo, write_photo
-from ..model import OSDFaceModel
+from ..files.photos import SUFFIXES as PHOTOS
+from ..files.photos import read_photo, write_photo
+from ..files.videos import SUFFIXES, VideoFile, write_video
+from ..models.osdface import OSDFaceModel
 from ..serialization import Json
-from ..video import follow_faces, restore_video
-from ..video_file import SUFFIXES, VideoFile, write_video
+from ..video.restore import follow_faces, restore_video
 from .choice import Choice
 from .names import is_apple_double
 

@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import WeightsError
-from ..precision import DTYPES
+from ..models.precision import DTYPES
 from ..weights import convert
 from ..weights.authors import LORA_FILE, PROMPT_FILE, VRE_FILE
 from ..weights.catalog import CATALOG, entry_named

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from ..model import OSDFaceModel
-from ..precision import Precision
+from ..models.osdface import OSDFaceModel
+from ..models.precision import Precision
 from ..weights import read_model
 from .offload import Placement, Turns, in_parts
 from .prepare import networks, prepare

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import free_bytes, pinned, upload
-from ..memory import SPARE, face_bytes, weight_bytes
-from ..model import OSDFaceModel
+from ..models.osdface import OSDFaceModel
+from .memory import SPARE, face_bytes, weight_bytes
 
 Placement = Literal["auto", "whole", "parts"]
 """auto: parts where a graphics card has no room for the whole model and one face."""

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..model import OSDFaceModel
+from ..models.osdface import OSDFaceModel
+from ..models.precision import Precision
 from ..networks.blocks import ResnetBlock, Upsample
-from ..precision import Precision
 from .compile import compile_or_not
 from .tiny_decoder import TinyDecoder
 

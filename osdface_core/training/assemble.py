@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..model import ModelConfig, OSDFaceModel
+from ..models.osdface import ModelConfig, OSDFaceModel
 from ..networks.config import VAEConfig
 from ..weights import read_model
 from ..weights.files import Tensors, fill, read_tensors

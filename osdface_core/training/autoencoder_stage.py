@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..model import ModelConfig
+from ..limits import within
+from ..models.osdface import ModelConfig
 from ..networks.vae import VAE, sample
 from ..weights.files import fill
 from ..weights.sd21 import WEIGHT_NAMES
 from .assemble import own, read_vae
-from .limits import within
 from .losses import Losses
 from .reconstruction import Reconstruction, ReconstructionConfig
 from .stage import Batch, Stage

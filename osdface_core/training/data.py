@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import ImageError
-from ..images import SUFFIXES, read_photo
+from ..evaluation.degradation import Degradation
+from ..evaluation.photographs import as_tensor, read_square
+from ..files.photos import SUFFIXES, read_photo
 from ..libraries import library
-from .degradation import Degradation
-from .limits import within
+from ..limits import within
 from .scenes import compose
 
 cv2 = library("cv2")
@@ -107,10 +108,6 @@ class ScenePairs(FacePairs):
         return self.read[index]
 
 
-def as_tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))
-
-
 class Draws(Sampler[list[Draw]]):
     """Batches of draws for ever, every photo once an epoch, from batch number `start` on.
 
@@ -178,12 +175,3 @@ def check(files: Sequence[Path]) -> list[Path]:
         except ImageError:
             broken.append(file)
     return broken
-
-
-def read_square(path: Path, size: int) -> np.ndarray:
-    """A photograph as [size,size,3] float32, 0..1, RGB. Raises ImageError where it is broken."""
-    pixels = read_photo(path).pixels[0].permute(1, 2, 0).numpy()
-    if pixels.shape[:2] == (size, size):
-        return pixels
-    shrink = pixels.shape[0] > size
-    return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC).clip(0, 1)

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..atomic_write import atomic_write
-from ..detect import RetinaFace
-from ..detectors import load_retinaface
-from ..model import ModelConfig
+from ..detection.detector import RetinaFace
+from ..detection.load import load_retinaface
+from ..detection.overlay import draw_numbers
+from ..files.atomic_write import atomic_write
+from ..limits import within
+from ..models.osdface import ModelConfig
 from ..networks.retinaface import RetinaFaceConfig, RetinaFaceNet
-from ..overlay import draw_numbers
-from .limits import within
 from .losses import Losses
 from .stage import Batch, Stage
 

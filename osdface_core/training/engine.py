@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..errors import OSDFaceError
-from ..images import write_photo
+from ..files.photos import write_photo
 from .checkpoint import Checkpoints, last_checkpoint
 from .data import check, find_photos, pairs_loader
 from .processes import together

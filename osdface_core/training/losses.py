@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .perceptual import Distance
+from ..evaluation.perceptual import Distance
 
 Losses = dict[str, Tensor]
 """Weighted parts by name, each a scalar; their sum is minimised."""

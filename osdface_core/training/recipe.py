@@ -9,11 +9,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ..errors import OSDFaceError
 from ..libraries import library
-from ..model import ModelConfig
+from ..limits import above_zero, one_of, within
+from ..models.osdface import ModelConfig
 from ..networks.config import NetworkConfig
 from ..serialization import Json
 from .data import DataConfig
-from .limits import above_zero, one_of, within
 
 DECAYS = ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial")
 """diffusers' schedules of the learning rate that need nothing more to be said."""

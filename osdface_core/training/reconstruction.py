@@ -6,10 +6,10 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
+from ..evaluation.perceptual import load_distance
+from ..limits import within
 from .critics import PatchCritic
-from .limits import within
 from .losses import Losses, adaptive_weight, hinge_critic
-from .perceptual import load_distance
 
 
 @dataclass(frozen=True)

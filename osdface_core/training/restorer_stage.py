@@ -8,20 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..embedders import load_embedder
-from ..identity import embed_aligned
-from ..model import ModelConfig, OSDFaceModel
+from ..evaluation.perceptual import load_distance
+from ..limits import one_of, within
+from ..models.osdface import ModelConfig, OSDFaceModel
+from ..models.precision import DTYPES
 from ..networks.unet import UNet
-from ..precision import DTYPES
+from ..recognition.embedders import load_embedder
+from ..recognition.identity import embed_aligned
 from ..weights.authors import write_authors_files
 from ..weights.bundle import LICENCES, save_bundle
 from ..weights.files import Tensors, fill
 from ..weights.lora import ALPHA, RANK, TARGETS, merge_lora
 from .assemble import Parts, assemble
 from .critics import LatentCritic, add_noise, random_timesteps
-from .limits import one_of, within
 from .losses import Losses, binary_critic, edge_aware
-from .perceptual import load_distance
 from .stage import Batch, Stage
 
 BUNDLE = "bundle.safetensors"

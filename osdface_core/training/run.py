@@ -8,7 +8,7 @@ import torch
 
 from ..errors import ImageError
 from ..libraries import library
-from ..model import ModelConfig
+from ..models.osdface import ModelConfig
 from ..serialization import Json
 from .autoencoder_stage import AutoencoderConfig, AutoencoderStage
 from .data import find_photos

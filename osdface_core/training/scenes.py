@@ -10,8 +10,8 @@ from math import ceil, cos, radians, sin
 
 import numpy as np
 
+from ..evaluation.degradation import Degradation, Image, through_jpeg
 from ..libraries import library
-from .degradation import Degradation, Image, through_jpeg
 
 cv2 = library("cv2")
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..models.vre import GROUPS, VectorQuantizer, VREConfig, VREncoder
 from ..networks.autoencoder import Decoder
-from ..vre import GROUPS, VectorQuantizer, VREConfig, VREncoder
 from .stage import Gather
 
 COMMITMENT = 0.25

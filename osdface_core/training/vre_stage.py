@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..model import ModelConfig
+from ..limits import one_of, within
+from ..models.osdface import ModelConfig
 from ..weights.files import fill, read_tensors
-from .limits import one_of, within
 from .losses import Losses, association
 from .reconstruction import Reconstruction, ReconstructionConfig
 from .stage import Batch, Gather, Stage

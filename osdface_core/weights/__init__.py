@@ -1,11 +1,14 @@
-"""Weights: from the built-in starter, a bundle, or the authors' files, to one OSDFaceModel."""
+"""Weights: from the starter, a bundle, or the authors' files, to one OSDFaceModel; downloads, and what is there.
+
+Takes: paths, names of the catalogue. Gives: models and tensors, read as data. Not here: devices, precision.
+"""
 
 from pathlib import Path
 
 import torch
 
 from ..errors import WeightsNotFoundError
-from ..model import ModelConfig, OSDFaceModel
+from ..models.osdface import ModelConfig, OSDFaceModel
 from ..networks.operations import TORCH, Operations
 from .authors import authors_paths, load_authors_files
 from .bundle import load_bundle, save_bundle

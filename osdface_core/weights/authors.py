@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from ..atomic_write import atomic_write
 from ..errors import KeysError, ShapeError, WeightsNotFoundError
-from ..model import ModelConfig, OSDFaceModel
+from ..files.atomic_write import atomic_write
+from ..models.osdface import ModelConfig, OSDFaceModel
+from ..models.vre import VRE, VREConfig
 from ..networks.operations import TORCH, Operations
-from ..vre import VRE, VREConfig
 from .catalog import entry_named
 from .files import Tensors, fill, read_tensors
 from .lora import merge_lora

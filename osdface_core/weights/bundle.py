@@ -8,10 +8,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from ..atomic_write import atomic_write
 from ..command import command
 from ..errors import NotACheckpointError
-from ..model import ModelConfig, OSDFaceModel
+from ..files.atomic_write import atomic_write
+from ..models.osdface import ModelConfig, OSDFaceModel
 from ..networks.operations import TORCH, Operations
 from .files import fill, read_tensors, sha256
 

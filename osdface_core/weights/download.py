@@ -15,9 +15,9 @@ from pathlib import Path
 
 import requests
 
-from ..atomic_write import replace_patiently
 from ..errors import ChecksumError, DownloadError
-from ..file_lock import NO_LOCKS, FileLock, discard
+from ..files.atomic_write import replace_patiently
+from ..files.file_lock import NO_LOCKS, FileLock, discard
 from .catalog import Entry, File
 from .files import sha256
 from .transfer import ANOTHER_FILE, OnBytes, Remote, look_up, session, size_of, transfer

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import NotACheckpointError, WeightsNotFoundError, WrongBaseError
-from ..model import ModelConfig
+from ..models.osdface import ModelConfig
 from ..networks.config import UNetConfig, VAEConfig
 from ..serialization import Json
 from .catalog import entry_named

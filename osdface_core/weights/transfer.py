@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from ..errors import ChecksumError, DownloadError
-from ..file_lock import NO_LINKS
+from ..files.file_lock import NO_LINKS
 from .catalog import HUB, File
 
 CHUNK = 1 << 14

@@ -5,8 +5,8 @@ The record is `NAME.sha256`, as `sha256sum` writes it. It is made when a file is
 
 from pathlib import Path
 
-from ..atomic_write import atomic_write
 from ..errors import ChecksumError, TruncatedFileError, WeightsNotFoundError
+from ..files.atomic_write import atomic_write
 from .catalog import Entry, File
 from .files import sha256
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...model import OSDFaceModel
+from ...models.osdface import OSDFaceModel
 from ...networks.operations import TORCH, Operations
 from ..bundle import load_bundle
 

@@ -1,0 +1,263 @@
+"""Face detection with RetinaFace, on batches of images."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil, floor, hypot, sqrt
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..batches import in_batches
+from ..errors import ImageError
+from ..faces import Box, Face, FaceReport, Faces, check_image, number_in_reading_order
+from ..geometry.align import FFHQ_TEMPLATE_512
+from ..networks.retinaface import RetinaFaceNet, decode
+from .nms import suppress
+from .orientation import TURNED, is_upright, turned_faces
+from .views import Rectangle, View, view_of
+
+CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
+"""Median proportions of RetinaFace's boxes on photographs: a crop's side by its box's longer side, and how far below
+the crop's centre its box has its own, as a share of the crop's side."""
+
+SHORT_SIDE = (640, 1280)
+"""Pixels: the range that an image's short side is brought to for a look."""
+
+PIXELS, LONG_SIDE = 2**23, 2**13
+"""What goes through the network together has at most so many pixels, and an image's long side at most so many of them:
+a larger or longer image is reduced, several go one after the other. A ResNet-50 takes about 2 GB for it."""
+
+PIXELS_ON_CPU = 2**21
+"""Likewise for several images on a CPU: more of them take no less time there, and more memory."""
+
+CLOSE_UP, SAME = 0.5, 0.7
+"""A face is close up if it is longer than this share of the image's longer side. It was seen whole if a second look
+finds it again in the same place: the intersection over union of the two boxes."""
+
+OVERLAP = 0.4
+"""Of two boxes that overlap by more than this (intersection over union) the lower score is dropped."""
+
+CANDIDATES, MOST_FACES, MOST_CHECKED = 10_000, 1000, 100
+"""Of every image: how many boxes are looked at, faces kept, and faces looked at in other positions. They are those with
+the highest scores."""
+TOO_MANY = f"there are more than {MOST_FACES} faces in its image, and they are surer (raise the threshold)"
+
+
+class RetinaFace(nn.Module):
+    """A face detector: RetinaFace, fed with image batches, on any device. A call leaves nothing behind in it.
+
+    notice: what a user has to be told about its weights, empty for facexlib's own.
+    """
+
+    def __init__(self, network: RetinaFaceNet, notice: str = ""):
+        super().__init__()
+        self.network, self.notice = network, notice
+
+    def detect(
+        self,
+        image: Tensor,
+        *,
+        threshold: float = 0.8,
+        short_side: tuple[int, int] = SHORT_SIDE,
+        any_rotation: bool = False,
+    ) -> Faces:
+        """Find the faces in `image` [B,3,H,W], 0..1: the 1000 surest of every image. The others are left out.
+
+        threshold: the lowest score to accept, 0..1.
+        short_side: detection runs on a copy whose short side lies in this range of pixels; small photos are enlarged,
+            which finds faces of 16 px, and large ones reduced, which finds faces that fill them. It has at most 8
+            megapixels, and 8192 on its long side.
+        any_rotation: look for faces on their side and upside down too, in four times the time. Without this such a face
+            may be found with the landmarks of an upright one; it is left out then, if it is among the 100 surest.
+        """
+        check_image(image)
+        frames, _, height, width = image.shape
+        whole = [(frame, (0, 0, width, height)) for frame in range(frames)]
+        found = self.look(image, whole, threshold, short_side, any_rotation)
+        faces: list[Face] = []
+        surest: list[Face] = []
+        reasons: dict[Face, str] = {}
+        for frame, seen in enumerate(found):
+            own = number_in_reading_order(replace(face, frame=frame) for face in seen)
+            best_first = sorted(own, key=lambda face: face.score, reverse=True)
+            faces += own
+            surest += best_first[:MOST_CHECKED]
+            reasons |= dict.fromkeys(best_first[MOST_FACES:], TOO_MANY)
+        if not any_rotation:
+            reasons |= dict.fromkeys(turned_faces(surest, image, self.see), TURNED)
+        left_out = tuple(FaceReport(face, False, reasons[face]) for face in faces if face in reasons)
+        return Faces(tuple(face for face in faces if face not in reasons), frames, height, width, left_out)
+
+    def look_inside(self, image: Tensor, boxes: Sequence[Sequence[Box]], *, any_rotation: bool = False) -> Faces:
+        """Faces for boxes that something else found: `boxes` of every frame, in reading order as given.
+
+        Each box is looked into for the landmarks: those of the face nearest to its centre, for a wide box shows
+        neighbours too. Where the detector sees no face there, those of an upright face that fills the box are taken,
+        with score 0. Raises ImageError for a box that does not lie in the image.
+        """
+        check_image(image)
+        frames, _, height, width = image.shape
+        places: list[tuple[int, Rectangle]] = []
+        for frame, own in enumerate(boxes):
+            for index, (left, top, right, bottom) in enumerate(own):
+                if not (max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height)):  # NaN does not, either
+                    raise ImageError(f"Box {index} of frame {frame} does not lie in the image ({width}x{height}).")
+                margin = 0.5 * max(right - left, bottom - top)
+                x0, y0 = floor(max(left - margin, 0)), floor(max(top - margin, 0))
+                x1, y1 = ceil(min(right + margin, width)), ceil(min(bottom + margin, height))
+                places.append((frame, (x0, y0, x1, y1)))
+        found = iter(self.look(image, places, 0.3, SHORT_SIDE, any_rotation))
+        faces = []
+        for frame, own in enumerate(boxes):
+            for index, (left, top, right, bottom) in enumerate(own):
+                box = (float(left), float(top), float(right), float(bottom))
+                seen = [face for face in next(found) if shared_area(face.box, box) > 0]
+                best = min(seen, key=lambda face: apart(face.box, box), default=None) or upright_face(box)
+                faces.append(replace(best, frame=frame, index=index, box=box))
+        return Faces(tuple(faces), frames, height, width)
+
+    def look(
+        self,
+        image: Tensor,
+        places: Sequence[tuple[int, Rectangle]],
+        threshold: float,
+        short_side: tuple[int, int],
+        any_rotation: bool,
+    ) -> list[list[Face]]:
+        """The faces in each of some places (frame, rectangle) of a batch, in whatever position suits each best."""
+        positions = range(4) if any_rotation else range(1)
+        views = [
+            view_of(frame, part, part, fitted(part[3] - part[1], part[2] - part[0], short_side), turns)
+            for frame, part in places
+            for turns in positions
+        ]
+        found = self.look_twice(image, views, threshold, short_side)
+        return [
+            best_positions(found[start : start + 4]) if any_rotation else found[start]
+            for start in range(0, len(views), len(positions))
+        ]
+
+    def look_twice(
+        self, image: Tensor, views: Sequence[View], threshold: float, short_side: tuple[int, int]
+    ) -> list[list[Face]]:
+        """The faces in views of whole images, in their pixels, those included that are too close up to be seen whole.
+
+        Of a face that fills an image, RetinaFace finds nothing or only parts. So where it finds nothing, or something
+        that large, it gets a second look with a margin around the image.
+        """
+        seen = [
+            [view.back(face) for face in own]
+            for view, own in zip(views, self.see(image, views, threshold), strict=True)
+        ]
+        large = [
+            [face for face in own if face.size > CLOSE_UP * view.longer_side]
+            for view, own in zip(views, seen, strict=True)
+        ]
+        again = [n for n in range(len(views)) if large[n] or not seen[n]]
+        wider = [with_margin(views[n], short_side) for n in again]
+        for n, view, own in zip(again, wider, self.see(image, wider, threshold), strict=True):
+            close = [face for face in map(view.back, own) if face.size > CLOSE_UP * view.longer_side]
+            for k, face in enumerate(close):
+                same = [other for other in large[n] if shared_area(face.box, other.box) > SAME]
+                close[k] = same[0] if same else face
+            seen[n] = [face for face in seen[n] if face not in large[n]] + (close or large[n])
+        return seen
+
+    def see(self, image: Tensor, views: Sequence[View], threshold: float) -> list[list[Face]]:
+        """The faces that the network finds in views of a batch, in the views' pixels. Views of one size go together."""
+        found: list[list[Face]] = [[] for _ in views]
+        same_size = defaultdict(list)
+        for number, view in enumerate(views):
+            same_size[view.turned_size].append(number)
+        for (height, width), numbers in same_size.items():
+
+            def work(part: slice, numbers: list[int] = numbers) -> list[list[Face]]:
+                return faces_of(self.candidates(image, [views[n] for n in numbers[part]]), threshold)
+
+            pixels = PIXELS_ON_CPU if self.network.mean.device.type == "cpu" else PIXELS
+            at_once = max(pixels // (padded(height) * padded(width)), 1)
+            own = (faces for batch in in_batches(len(numbers), at_once, work) for faces in batch)
+            for number, faces in zip(numbers, own, strict=True):
+                found[number] = faces
+        return found
+
+    @torch.no_grad()
+    def candidates(self, image: Tensor, views: Sequence[View]) -> Tensor:
+        """What may be faces in N views of one size, best first, on the CPU: rows [N,K,15] of box, landmarks, score."""
+        size = height, width = views[0].turned_size
+        mean = self.network.mean
+        canvas = torch.zeros(len(views), 3, padded(height), padded(width), dtype=mean.dtype, device=mean.device)
+        if mean.device.type in ("cpu", "cuda"):
+            canvas = canvas.contiguous(memory_format=torch.channels_last)
+        for own, view in zip(canvas, views, strict=True):
+            own[:, :height, :width] = self.network.prepare(view.draw(image, mean.device)[None])[0]
+        boxes, classes, landmarks = (values.float() for values in self.network(canvas, size))
+        scores, best = classes[..., 1].topk(min(CANDIDATES, classes.shape[1]))
+        return torch.cat([decode(boxes, landmarks, best, size), scores[..., None]], -1).cpu()
+
+
+def fitted(height: int, width: int, short_side: tuple[int, int]) -> tuple[int, int]:
+    """The height and width at which to look at an image."""
+    scale = min(max(min(height, width), short_side[0]), short_side[1]) / min(height, width)
+    scale = min(scale, LONG_SIDE / max(height, width), sqrt(PIXELS / (height * width)))
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def padded(side: int) -> int:
+    """The side of the canvas for that of an image: one of few, for PyTorch keeps something for each of them."""
+    step = max(2 ** ((side - 1).bit_length() - 4), 32)
+    return -(-side // step) * step
+
+
+def with_margin(view: View, short_side: tuple[int, int]) -> View:
+    """A view of the same with half its longer side around it."""
+    left, top, right, bottom = view.part
+    margin = view.longer_side // 2
+    window = (left - margin, top - margin, right + margin, bottom + margin)
+    size = fitted(window[3] - window[1], window[2] - window[0], short_side)
+    return view_of(view.frame, window, view.part, size, view.turns)
+
+
+def faces_of(rows: Tensor, threshold: float) -> list[list[Face]]:
+    """The faces among candidates [N,K,15], for each of N views."""
+    passing = (rows[..., 14] > threshold) & rows.isfinite().all(-1)
+    last = int((passing * torch.arange(1, passing.shape[1] + 1)).max())
+    kept = suppress(rows[:, :last, :4], passing[:, :last], OVERLAP, most=MOST_FACES + 1)
+    return [[to_face(row) for row in own[:last][keep].tolist()] for own, keep in zip(rows, kept, strict=True)]
+
+
+def to_face(row: Sequence[float]) -> Face:
+    landmarks = tuple(zip(row[4:14:2], row[5:14:2], strict=True))
+    return Face(0, 0, (row[0], row[1], row[2], row[3]), row[14], landmarks)
+
+
+def best_positions(found: Sequence[Sequence[Face]]) -> list[Face]:
+    """The faces found in an image as it is and turned by one to three quarters, each once, preferably upright."""
+    seen = [(is_upright(face, turns), face.score, face) for turns, own in enumerate(found) for face in own]
+    faces = [face for _, _, face in sorted(seen, key=lambda entry: entry[:2], reverse=True)]
+    boxes = torch.tensor([face.box for face in faces]).reshape(1, -1, 4)
+    kept = suppress(boxes, torch.ones(1, len(faces), dtype=torch.bool), 0.5, of_smaller=True)
+    return [face for face, keep in zip(faces, kept[0].tolist(), strict=True) if keep]
+
+
+def shared_area(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    both = max(width, 0) * max(height, 0)
+    whole = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - both
+    return both / whole if whole > 0 else 0.0
+
+
+def apart(a: Box, b: Box) -> float:
+    """How far the centres of two boxes are from each other."""
+    return hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2
+
+
+def upright_face(box: Box) -> Face:
+    """A face without a tilt whose box this is, in the proportions that RetinaFace's boxes have to FFHQ crops."""
+    side = CROP_TO_BOX * max(box[2] - box[0], box[3] - box[1])
+    centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2 - BOX_BELOW_CENTRE * side])
+    landmarks = centre + (FFHQ_TEMPLATE_512 - 255.5) / 512 * side
+    return Face(0, 0, box, 0.0, tuple((float(x), float(y)) for x, y in landmarks))

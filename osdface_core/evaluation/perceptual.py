@@ -1,0 +1,86 @@
+"""How different two images look: a distance of features, of whichever network is at hand."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..detection.load import load_retinaface
+from ..errors import OSDFaceError
+from ..libraries import library
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""Two batches of images [N,3,H,W], 0..1 -> [N], 0 where they are the same. Differentiable."""
+
+
+class FeatureDistance(nn.Module):
+    """Mean squared difference of a network's features, every position's of length 1: LPIPS without learned weights."""
+
+    def __init__(self, features: nn.Module):
+        """features: images [N,3,H,W], 0..1 -> list of feature maps."""
+        super().__init__()
+        self.features = features.eval().requires_grad_(False)
+
+    def forward(self, images: Tensor, target: Tensor) -> Tensor:
+        distances = [
+            (unit(ours) - unit(theirs)).square().sum(1).mean((1, 2))
+            for ours, theirs in zip(self.features(images), self.features(target), strict=True)
+        ]
+        return torch.stack(distances).mean(0)
+
+
+def unit(features: Tensor) -> Tensor:
+    return F.normalize(features.float(), dim=1, eps=1e-6)
+
+
+class RandomFeatures(nn.Module):
+    """Four convolutions that nobody trained, the same on every machine: needs no file, and still sees texture."""
+
+    def __init__(self, channels: int = 32, seed: int = 0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        widths = [3] + [channels * 2**level for level in range(4)]
+        self.kernels = nn.ParameterList(
+            torch.randn(after, before, 3, 3, generator=generator) * (2 / (9 * before)) ** 0.5
+            for before, after in itertools.pairwise(widths)
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps, x = [], 2 * images - 1
+        for kernel in self.kernels:
+            x = F.relu(F.conv2d(x, kernel, padding=1, stride=2))
+            maps.append(x)
+        return maps
+
+
+class DetectorFeatures(nn.Module):
+    """The three feature maps of a RetinaFace backbone, which has learned what faces are made of."""
+
+    def __init__(self, weights: str):
+        super().__init__()
+        network, _ = load_retinaface(weights)
+        self.body: Any = network.body
+        self.mean: Tensor
+        self.register_buffer("mean", network.mean, persistent=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return list(self.body(images.flip(1) * 255 - self.mean))
+
+
+def load_distance(name: str, **options: Any) -> Distance:
+    """The distance called `name`: "random", "detector:FILE" (RetinaFace weights), or "pyiqa:METRIC" (pyiqa:dists).
+
+    Raises OSDFaceError where there is none of that name, MissingLibraryError where pyiqa is not there.
+    """
+    kind, _, detail = name.partition(":")
+    if kind == "random":
+        return FeatureDistance(RandomFeatures(**options))
+    if kind == "detector":
+        return FeatureDistance(DetectorFeatures(detail))
+    if kind == "pyiqa":
+        metric: Distance = library("pyiqa").create_metric(detail, as_loss=True, loss_reduction="none")
+        return metric
+    raise OSDFaceError(f"There is no perceptual distance {name!r}: take random, detector:FILE or pyiqa:METRIC.")
