@@ -5,6 +5,7 @@ import platform
 import re
 import tempfile
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,11 @@ def test_memory_and_machine_are_told(monkeypatch):
     monkeypatch.setattr(platform, "release", lambda: "6.1.0-jane-custom")
     assert "jane" not in str(machine(CPU))
     assert "6.1.0" in machine(CPU)["system"]
+
+
+def test_the_version_is_told_where_the_pack_is_run_from_its_folder(monkeypatch):
+    def not_installed(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("osdface_core.diagnosis.machine.version", not_installed)
+    assert re.fullmatch(r"\d+\.\d+\.\d+, run from its folder", machine(CPU)["osdface"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 """What has the version where the pack is run from its folder."""
 
 
