@@ -18,7 +18,7 @@ from .errors import ImageError
 from .faces import FaceCrops, Faces, check_image
 from .geometry.align import align_faces
 from .inference.memory import faces_at_once
-from .models.one_step import restore_crops
+from .models.one_step import check_restored, restore_crops
 from .models.osdface import OSDFaceModel
 from .models.vre import encode_prompts
 from .recognition.embedders import Embedder
@@ -90,8 +90,12 @@ def restore_image(
 
 
 def enlarged(image: Tensor, factor: float) -> Tensor | None:
-    """A background for `restore_image`: the image [B,3,H,W], enlarged. None for the image itself."""
-    return None if factor == 1 else F.interpolate(image, scale_factor=factor, mode="bicubic").clamp(0, 1)
+    """A background for `restore_image`: the image [B,3,H,W], enlarged to whole pixels. None for the image itself.
+
+    By the size and not the factor: its edges are the image's, as pasting takes them, where the factor does not divide.
+    """
+    size = [round(side * factor) for side in image.shape[2:]]
+    return None if factor == 1 else F.interpolate(image, size, mode="bicubic").clamp(0, 1)
 
 
 @torch.no_grad()
@@ -100,7 +104,7 @@ def restore_aligned(image: Tensor, model: OSDFaceModel, *, exact: bool = False, 
 
     exact: as the authors' program treats it. A square image is brought to the crop size without anti-aliasing, corners
         on corners; any other is processed at its own size. They sample the posterior: give a seed.
-    Raises ImageError for an image that is not square, unless `exact`.
+    Raises ImageError for an image that is not square, unless `exact`, and where the networks give no numbers.
     """
     check_image(image)
     height, width = image.shape[2:]
@@ -116,4 +120,4 @@ def restore_aligned(image: Tensor, model: OSDFaceModel, *, exact: bool = False, 
         )
     image = upload(image, model.device)
     prompts = model.vre(image)
-    return model.one_step(image, prompts.embeds, seed)
+    return check_restored(model.one_step(image, prompts.embeds, seed))
