@@ -6,6 +6,7 @@ from torch import Tensor
 from ..osdface_core.detection.mediapipe import faces_of_meshes
 from ..osdface_core.detection.overlay import draw_numbers
 from ..osdface_core.errors import ImageError
+from ..osdface_core.options import Detect
 from ..osdface_core.selection.select import select_by_limits
 from . import sockets
 from .runtime import Resident
@@ -31,7 +32,7 @@ class OSDFaceDetect(io.ComfyNode):
                     optional=True,
                     tooltip="Connect Load Face Detector. Only with face landmarks can it stay open.",
                 ),
-                sockets.threshold_input(),
+                sockets.threshold_input(advanced=False),
                 io.BoundingBox.Input(
                     "boxes",
                     optional=True,
@@ -41,16 +42,8 @@ class OSDFaceDetect(io.ComfyNode):
                     "Leave it open to detect.",
                 ),
                 *sockets.size_inputs(),
-                io.Int.Input(
-                    "max_count",
-                    optional=True,
-                    default=MANY,
-                    min=0,
-                    max=MANY,
-                    advanced=True,
-                    tooltip="At most so many faces of every image, the largest ones.",
-                ),
-                sockets.any_rotation_input(),
+                sockets.input_for(Detect, "max_count", optional=True, default=MANY, max=MANY),
+                sockets.input_for(Detect, "any_rotation", optional=True),
                 sockets.FaceLandmarks.Input(
                     "face_landmarks",
                     optional=True,
