@@ -283,6 +283,19 @@ def check_image(image: Tensor) -> None:
         )
 
 
+def check_finite(values: Tensor, name: str) -> None:
+    """Raise ImageError where there are NaN or infinities among the values. `name`: what they are, for people."""
+    if values.numel() and not torch.stack(values.aminmax()).isfinite().all():
+        raise ImageError(f"The {name} holds NaN or infinite values: the node before it has failed. Look at its result.")
+
+
+def check_range(low: float, high: float, **values: float) -> None:
+    """Raise ImageError for the first value, by its name, that does not lie between `low` and `high`, both allowed."""
+    for name, value in values.items():
+        if not low <= value <= high:  # NaN does not
+            raise ImageError(f"{name} is {value}: it must lie between {low:g} and {high:g}.")
+
+
 def inverse(matrices: Tensor) -> Tensor:
     """The inverse of affine matrices [...,2,3]."""
     linear = torch.linalg.inv(matrices[..., :2])

@@ -343,3 +343,41 @@ def test_the_feather_widens_the_border():
     crops = restored(image, some_faces())
     sums = [paste_faces(image, crops, feather=feather).mask.sum() for feather in (0, 0.1, 0.3, 0.5)]
     assert sums == sorted(sums, reverse=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("where", ["mask", "crop_masks", "image", "crops"])
+def test_what_holds_no_numbers_is_named_before_any_work(where, value):
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    masks = {"mask": torch.ones(1, 120, 160), "crop_masks": torch.ones(4, 64, 64)}
+    values = masks.get(where, image if where == "image" else crops.images)
+    values.view(-1)[values.numel() // 2] = value
+    with pytest.raises(ImageError, match="holds NaN or infinite values"):
+        paste_faces(image, crops, **masks)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strength": 2}, "strength is 2: it must lie between 0 and 1"),
+        ({"strength": float("nan")}, "strength is nan"),
+        ({"feather": -0.1}, r"feather is -0.1: it must lie between 0 and 0\.5"),
+        ({"feather": float("inf")}, "feather is inf"),
+        ({"crop_masks": torch.ones(4, 0, 0)}, "4 masks are needed"),
+    ],
+)
+def test_what_is_out_of_range_is_named_before_any_work(options, message):
+    image = torch.rand(1, 3, 120, 160)
+    with pytest.raises(ImageError, match=message):
+        paste_faces(image, restored(image, some_faces()), **options)
+
+
+def test_masks_beyond_0_to_1_count_as_0_or_1():
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    mask, crop_masks = torch.randn(1, 120, 160) * 3, torch.randn(4, 64, 64) * 3
+    beyond = paste_faces(image, crops, mask=mask, crop_masks=crop_masks)
+    within = paste_faces(image, crops, mask=mask.clamp(0, 1), crop_masks=crop_masks.clamp(0, 1))
+    assert torch.equal(beyond.image, within.image)
+    assert 0 <= beyond.mask.min() < beyond.mask.max() <= 1

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces import FaceCrops, FaceReport, check_image, inverse
+from ..faces import FaceCrops, FaceReport, check_finite, check_image, check_range, inverse
 from ..geometry.align import cut, warp
 from ..geometry.regions import background_matrices, hull, is_empty, region_of, touching
 from ..serialization import Json, tensor_from_json, tensor_to_json
@@ -91,16 +91,23 @@ def paste_faces(
     mask: [B,H,W] or [1,H,W], 0..1, where restoration is wanted; joined with the faces' own masks by minimum.
     crop_masks: [N,h,w], 0..1, where in each crop the face is, as `parse_masks` tells; joined in the same way.
     plain: paste as facexlib does: all of a crop, one bilinear sample for every pixel, also of a shrinking crop.
+    Raises ImageError, before any work, for pixels or masks that are no numbers, sizes that do not belong together, a
+    strength or feather out of its range. Masks beyond 0..1 count as 0 or 1.
     """
     check_image(image)
+    check_range(0, 1, strength=strength)
+    check_range(0, 0.5, feather=feather)
     frames, _, height, width = image.shape
     if frames != crops.faces.frames:
         raise ImageError(f"The crops come from {crops.faces.frames} image(s), the background has {frames}.")
     if mask is not None and (mask.ndim != 3 or mask.shape[0] not in (1, frames) or mask.shape[1:] != (height, width)):
         expected = f"[{frames},{height},{width}], or [1,{height},{width}] for all images"
         raise ImageError(f"The mask must be {expected}, not {list(mask.shape)}.")
-    if crop_masks is not None and (crop_masks.ndim != 3 or len(crop_masks) != len(crops)):
+    if crop_masks is not None and (crop_masks.shape[:-2] != (len(crops),) or 0 in crop_masks.shape[1:]):
         raise ImageError(f"There are {len(crops)} face crops, so {len(crops)} masks are needed, one for every crop.")
+    for name, values in {"image": image, "face crop": crops.images, "mask": mask, "face mask": crop_masks}.items():
+        if values is not None:
+            check_finite(values, name)
     reasons = ["" if strength > 0 else "strength is 0"] * len(crops)
     weight = image.new_zeros(frames, height, width)
     if not len(crops) or strength <= 0:
@@ -113,7 +120,8 @@ def paste_faces(
     reasons = ["outside the image" if is_empty(region) else "" for region in regions]
     own = shape_mask(crops.size, shape, feather).to(image)[None].expand(len(crops), -1, -1)
     if crop_masks is not None:
-        own = own.minimum(F.interpolate(crop_masks[:, None].to(image), own.shape[1:], mode="bilinear")[:, 0])
+        drawn = crop_masks[:, None].to(image).clamp(0, 1)
+        own = own.minimum(F.interpolate(drawn, own.shape[1:], mode="bilinear")[:, 0])
     spacing = inf if plain else SPACING
     for frame in range(frames):
         members = [n for n, face in enumerate(crops.faces) if face.frame == frame and not is_empty(regions[n])]
@@ -131,7 +139,7 @@ def paste_faces(
                 layers = warp(layers, to_region, (y1 - y0, x1 - x0), padding="border", spacing=spacing)
                 face, soft = torch.lerp(layers[:3], image[frame, :, y0:y1, x0:x1], layers[3]), layers[4]
                 if mask is not None:
-                    soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft))
+                    soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft).clamp(min=0))
                 if mask is not None or crop_masks is not None:
                     reasons[n] = "" if soft.any() else "outside the mask"
                 here = (..., slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
