@@ -20,6 +20,10 @@ SPACING = 1.5
 PROBES, LEVEL = 64, 1 / 255
 """A crop is compared with the photo in so many pixels a side; a change that is less than a level of 8 bits is none."""
 
+OUTSIDE_MASK, AS_BEFORE = "outside the mask", "it looks as before"
+SEEN = LEVEL / 2
+"""A face is restored where one of its pixels changes by this much at least: less is rounded away."""
+
 
 @dataclass(frozen=True, eq=False)
 class Composite:
@@ -83,7 +87,7 @@ def paste_faces(
 
     Where faces overlap, each counts with its mask's weight, so their order does not matter. Pixels that no mask reaches
     are bit-identical; with nothing to paste the same tensor comes back. Where a crop still is as it was cut, the photo
-    keeps its own pixels, which a crop cannot carry without loss.
+    keeps its own pixels, which a crop cannot carry without loss. Faces are restored where a pixel changes.
 
     strength: 0..1, a straight mix of the photo and the restored face.
     shape: "square" for the whole crop, "ellipse" for the head alone.
@@ -123,6 +127,7 @@ def paste_faces(
         drawn = crop_masks[:, None].to(image).clamp(0, 1)
         own = own.minimum(F.interpolate(drawn, own.shape[1:], mode="bilinear")[:, 0])
     spacing = inf if plain else SPACING
+    effects = image.new_ones(len(crops), 2)  # how much each face's mask reaches, and its pixels change, at most
     for frame in range(frames):
         members = [n for n, face in enumerate(crops.faces) if face.frame == frame and not is_empty(regions[n])]
         members.sort(key=lambda n: crops.faces.faces[n].index)
@@ -140,8 +145,8 @@ def paste_faces(
                 face, soft = torch.lerp(layers[:3], image[frame, :, y0:y1, x0:x1], layers[3]), layers[4]
                 if mask is not None:
                     soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft).clamp(min=0))
-                if mask is not None or crop_masks is not None:
-                    reasons[n] = "" if soft.any() else "outside the mask"
+                change = soft * (face - image[frame, :, y0:y1, x0:x1])
+                effects[n] = torch.stack([soft.amax(), change.abs().amax()]) * strength
                 here = (..., slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
                 colour[here] += soft * face
                 total[here] += soft
@@ -150,6 +155,9 @@ def paste_faces(
             mixed = photo + alpha * (colour / total.clamp(min=1e-12) - photo)
             target.copy_(torch.where(alpha > 0, mixed, target))
             weight[frame, top:bottom, left:right] += alpha
+    for n, (reach, change) in enumerate(effects.tolist()):
+        if change < SEEN:
+            reasons[n] = OUTSIDE_MASK if reach < SEEN else AS_BEFORE
     return Composite(result, weight, report_of(crops, reasons), notice)
 
 
