@@ -177,9 +177,13 @@ class Faces:
             ) from error
         if min(batch.frames, batch.height, batch.width) < 1:
             raise ImageError(f"There are no {batch.frames} image(s) of {batch.width}x{batch.height}.")
+        numbers: set[tuple[int, int]] = set()
         for face in (*batch, *(entry.face for entry in batch.left_out)):
             if not 0 <= face.frame < batch.frames:
                 raise ImageError(f"Face {face.index} is in frame {face.frame}, but there are {batch.frames} frame(s).")
+            if (face.frame, face.index) in numbers:
+                raise ImageError(f"Two faces of frame {face.frame} have the number {face.index}. Give each its own.")
+            numbers.add((face.frame, face.index))
         return batch
 
 

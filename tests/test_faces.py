@@ -1,6 +1,7 @@
 """The values: exact through JSON, faces numbered as a reader would, bad input named."""
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -55,6 +56,14 @@ def test_tensors_survive_json_to_the_bit():
 def test_json_of_something_else_is_named(data, message):
     with pytest.raises(ImageError, match=message):
         Faces.from_json(data)
+
+
+def test_two_faces_of_a_frame_do_not_share_a_number_kept_or_left_out():
+    faces = Faces((face_at(8, 8, 8, index=3), face_at(9, 9, 8, frame=1, index=3)), 2, 20, 20)
+    assert through_json(faces) == faces
+    twice = replace(faces, left_out=(FaceReport(face_at(12, 9, 8, index=3), False, "why"),))
+    with pytest.raises(ImageError, match="Two faces of frame 0 have the number 3"):
+        through_json(twice)
 
 
 def test_a_face_needs_five_landmarks():
