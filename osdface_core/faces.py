@@ -261,23 +261,6 @@ class FaceCrops:
         return cls(images, Faces.from_json(data["faces"]), to_crop, None if identity is None else tuple(identity))
 
 
-def number_in_reading_order(faces: Iterable[Face]) -> tuple[Face, ...]:
-    """Number the faces of one frame row by row, left to right within a row.
-
-    A face belongs to the row above it where its centre lies within half of that row's first face. The order does not
-    depend on the order the faces come in; equal places are told apart by score, best first.
-    """
-    waiting = sorted(faces, key=lambda face: (face.box[1] + face.box[3], face.box[0], -face.score))
-    ordered: list[Face] = []
-    while waiting:
-        first = waiting[0]
-        limit = first.box[1] + first.box[3] + first.height  # twice (centre + half a height)
-        row = [face for face in waiting if face.box[1] + face.box[3] <= limit]
-        waiting = waiting[len(row) :]
-        ordered += sorted(row, key=lambda face: (face.box[0], -face.score))
-    return tuple(replace(face, index=index) for index, face in enumerate(ordered))
-
-
 def check_image(image: Tensor) -> None:
     """Raise ImageError unless `image` is a float32 [B,3,H,W] batch with pixels in it."""
     if image.ndim != 4 or image.shape[1] != 3 or image.dtype != torch.float32 or image.numel() == 0:

@@ -2,14 +2,13 @@
 
 import json
 from dataclasses import replace
-from random import Random
 
 import pytest
 import torch
 from conftest import face_at
 
 from osdface_core import Composite, Face, FaceCrops, FaceReport, Faces, ImageError, Prompts
-from osdface_core.faces import check_image, number_in_reading_order
+from osdface_core.faces import check_image
 
 
 def through_json(value):
@@ -71,18 +70,6 @@ def test_a_face_needs_five_landmarks():
     data["landmarks"] = data["landmarks"][:3]
     with pytest.raises(ImageError, match="3 landmarks; five"):
         Face.from_json(data)
-
-
-def test_reading_order_goes_by_rows_whatever_order_faces_come_in():
-    first_row = [face_at(x, 100 + wobble, 90) for x, wobble in ((50, 8), (200, -8), (350, 3))]
-    second_row = [face_at(x, 220, 90) for x in (20, 120)]
-    expected = [face.box for face in first_row + second_row]
-    for seed in range(20):
-        shuffled = first_row + second_row
-        Random(seed).shuffle(shuffled)
-        numbered = number_in_reading_order(shuffled)
-        assert [face.box for face in numbered] == expected
-        assert [face.index for face in numbered] == list(range(5))
 
 
 @pytest.mark.parametrize(

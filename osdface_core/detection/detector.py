@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from ..batches import in_batches
 from ..errors import ImageError
-from ..faces import Box, Face, FaceReport, Faces, check_image, number_in_reading_order
+from ..faces import Box, Face, FaceReport, Faces, check_image
 from ..geometry.align import FFHQ_TEMPLATE_512
 from ..networks.retinaface import RetinaFaceNet, decode
 from .nms import suppress
 from .orientation import TURNED, is_upright, turned_faces
+from .reading_order import number_in_reading_order
 from .views import Rectangle, View, view_of
 
 CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
