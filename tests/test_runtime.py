@@ -239,3 +239,13 @@ def test_crop_faces_says_of_each_face_why_it_is_left_out(inside, caplog):
     assert len(said) == 2
     assert any("face 0 of image 0" in line and "outside the image" in line for line in said)
     assert any("face 1 of image 0" in line and "do not fit a face" in line for line in said)
+
+
+def test_detect_faces_says_where_boxes_are_trusted(inside):
+    image, boxes = torch.rand(1, 96, 96, 3), {"x": 20, "y": 20, "width": 40, "height": 50}
+    detect = inside.ours["OSDFaceDetect"]
+    trusted = detect.execute(image, 0.8, boxes=boxes)
+    assert [face.box for face in trusted.args[0]] == [(20, 20, 60, 70)]
+    assert trusted.ui["text"] == ["1 face(s)\nno detector is connected: every box is taken for an upright face"]
+    with pytest.raises(Exception, match="connect Load Face Detector, boxes or face landmarks"):
+        detect.execute(image, 0.8)
