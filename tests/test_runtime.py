@@ -247,5 +247,3 @@ def test_detect_faces_says_where_boxes_are_trusted(inside):
     trusted = detect.execute(image, 0.8, boxes=boxes)
     assert [face.box for face in trusted.args[0]] == [(20, 20, 60, 70)]
     assert trusted.ui["text"] == ["1 face(s)\nno detector is connected: every box is taken for an upright face"]
-    with pytest.raises(Exception, match="connect Load Face Detector, boxes or face landmarks"):
-        detect.execute(image, 0.8)

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces import FaceCrops, FaceReport, check_finite, check_image, check_range, inverse
+from ..faces import FaceCrops, FaceReport, check_finite, check_image, check_origin, check_range, inverse
 from ..geometry.align import cut, warp
 from ..geometry.regions import background_matrices, hull, is_empty, region_of, touching
-from ..serialization import Json, tensor_from_json, tensor_to_json
+from ..serialization import Json, reading, tensor_from_json, tensor_to_json
 from .masks import FEATHER, Shape, shape_mask
 
 SPACING = 1.5
@@ -68,8 +68,10 @@ class Composite:
 
     @classmethod
     def from_json(cls, data: Json) -> "Composite":
-        report = tuple(FaceReport.from_json(entry) for entry in data["report"])
-        return cls(tensor_from_json(data["image"]), tensor_from_json(data["mask"]), report, data["notice"])
+        """Raises ImageError where `data` does not describe finished images."""
+        with reading("a composite", "image, mask, report and notice, as `to_json` writes them"):
+            report = tuple(FaceReport.from_json(entry) for entry in data["report"])
+            return cls(tensor_from_json(data["image"]), tensor_from_json(data["mask"]), report, str(data["notice"]))
 
 
 def paste_faces(
@@ -112,6 +114,7 @@ def paste_faces(
     for name, values in {"image": image, "face crop": crops.images, "mask": mask, "face mask": crop_masks}.items():
         if values is not None:
             check_finite(values, name)
+    check_origin(crops)
     reasons = ["" if strength > 0 else "strength is 0"] * len(crops)
     weight = image.new_zeros(frames, height, width)
     if not len(crops) or strength <= 0:

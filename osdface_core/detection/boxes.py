@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ImageError
-from ..faces import Box, Face, Faces
+from ..faces import MOST_FACES, Box, Face, Faces
 from ..geometry.align import FFHQ_TEMPLATE_512
 
 CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
@@ -17,10 +17,13 @@ def faces_of_boxes(boxes: Sequence[Sequence[Box]], height: int, width: int) -> F
     """An upright face for each of the boxes of every frame, with score 0, numbered in the order they come in.
 
     boxes: left, top, right, bottom in pixels of the images, which are `height` by `width`. Sides further off than an
-        image's length count as no further. Raises ImageError for a box that does not lie in the image.
+        image's length count as no further. Raises ImageError for a box that does not lie in the image, and for
+        more than 1000 of them in one image.
     """
     faces = []
     for frame, own in enumerate(boxes):
+        if len(own) > MOST_FACES:
+            raise ImageError(f"There are more than {MOST_FACES} boxes for frame {frame}. Leave some out.")
         for index, (left, top, right, bottom) in enumerate(own):
             if not (max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height)):  # NaN does not, either
                 raise ImageError(f"Box {index} of frame {frame} does not lie in the image ({width}x{height}).")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..batches import in_batches
 from ..errors import ImageError
-from ..faces import Box, Face, FaceReport, Faces, check_image
+from ..faces import MOST_FACES, Box, Face, FaceReport, Faces, check_image
 from ..networks.retinaface import RetinaFaceNet, decode
 from .boxes import faces_of_boxes
 from .nms import suppress
@@ -35,9 +35,9 @@ finds it again in the same place: the intersection over union of the two boxes."
 OVERLAP = 0.4
 """Of two boxes that overlap by more than this (intersection over union) the lower score is dropped."""
 
-CANDIDATES, MOST_FACES, MOST_CHECKED = 10_000, 1000, 100
-"""Of every image: how many boxes are looked at, faces kept, and faces looked at in other positions. They are those with
-the highest scores."""
+CANDIDATES, MOST_CHECKED = 10_000, 100
+"""Of every image: how many boxes are looked at, and faces looked at in other positions. They are those with the highest
+scores."""
 NO_FACE = "there is no face in its box"
 TOO_MANY = f"there are more than {MOST_FACES} faces in its image, and they are surer (raise the threshold)"
 
