@@ -83,7 +83,9 @@ def check_imports(checkout: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script, str(checkout)], capture_output=True, text=True)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1]
-        sys.exit(f"The program in {checkout} cannot be imported ({reason}). Install what it needs, or leave --authors out.")
+        sys.exit(
+            f"The program in {checkout} cannot be imported ({reason}). Install what it needs, or leave --authors out."
+        )
 
 
 def write_weights(work: Path, shared: Path) -> None:
