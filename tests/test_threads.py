@@ -1,4 +1,4 @@
-"""Every stage from four threads at once: what it gives is what it gives alone, to the bit. Detection: test_detect.py."""
+"""Every stage from four threads at once: its result is that of one, to the bit. Detection: test_detect.py."""
 
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
