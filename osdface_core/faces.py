@@ -219,6 +219,8 @@ class FaceCrops:
         count = len(self.faces)
         if self.images.ndim != 4 or self.images.shape[:2] != (count, 3) or self.images.shape[2] != self.images.shape[3]:
             raise ValueError(f"images must be [{count},3,S,S] for {count} faces, not {list(self.images.shape)}")
+        if not self.images.is_floating_point():
+            raise ValueError(f"images must be floating point, 0..1, not {self.images.dtype}")
         if self.to_crop.shape != (count, 2, 3):
             raise ValueError(f"to_crop must be [{count},2,3], not {list(self.to_crop.shape)}")
         if self.identity is not None and len(self.identity) != count:
@@ -251,12 +253,12 @@ class FaceCrops:
     def with_images(self, images: Tensor) -> "FaceCrops":
         """The same faces with other pixels [N,3,S,S], at any size: restored or edited elsewhere.
 
-        Raises ImageError where there is not one square image for every face.
+        Raises ImageError where there is not one square image for every face, or they are not floating point.
         """
-        if images.ndim != 4 or images.shape[0] != len(self) or images.shape[2] != images.shape[3]:
+        if images.ndim != 4 or images.shape != (len(self), 3, *images.shape[3:] * 2) or not images.is_floating_point():
             raise ImageError(
-                f"There are {len(self)} face crops, so {len(self)} square images are needed, not {len(images)} of "
-                f"{images.shape[-1]}x{images.shape[-2]}. Keep the number, the order and the shape of the crops."
+                f"There are {len(self)} face crops, so {len(self)} square images are needed, not "
+                f"{described(images)}. Keep the number, the order and the shape of the crops."
             )
         check_range(*CROP_SIDES, **{"the side of the images": images.shape[-1]})
         scale = images.shape[-1] / self.size
@@ -286,6 +288,13 @@ class FaceCrops:
         check_finite(images, "face crop")
         check_origin(crops)
         return crops
+
+
+def described(images: Tensor) -> str:
+    """How many images of which size [N,C,H,W] there are, for people; any other tensor by its shape."""
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        return f"{list(images.shape)} in {images.dtype}"
+    return f"{len(images)} of {images.shape[3]}x{images.shape[2]}"
 
 
 def check_image(image: Tensor) -> None:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces import Face, Faces, check_image
+from ..faces import Face, Faces, check_image, check_range
 
 REACH = 0.5
 """How far from where it is expected a face is looked for. Distances between faces are root mean squares over the
@@ -34,7 +34,9 @@ def track_faces(faces: Faces, *, smoothing: float = 6.0, max_gap: int = 5, cuts:
         deviation of a Gaussian). The faster a face moves, the fewer they are; 0 leaves them as detected.
     max_gap: a face that was missed for so many frames at most is filled in between those that show it.
     cuts: the frames that begin a new scene, as `find_cuts` gives them. Nothing is carried over them.
+    Raises ImageError for a smoothing or max_gap that does not lie between 0 and 1000.
     """
+    check_range(0, 1000, smoothing=smoothing, max_gap=max_gap)
     tracks: list[list[Face]] = []
     for first, end in pairwise(sorted({0, *cuts, faces.frames})):
         tracks += follow([face for face in faces if first <= face.frame < end], max_gap)
