@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..osdface_core import FaceCrops, paste_faces
 from ..osdface_core.compositing.masks import FEATHER, Shape
+from ..osdface_core.options import Paste as PasteOptions
 from . import sockets
 from .runtime import intermediate
 
@@ -25,7 +26,7 @@ class OSDFacePaste(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The image the faces came from, as it was or upscaled by any node."),
                 sockets.Crops.Input("crops", tooltip="Connect Restore Face Crops or Set Face Crops."),
-                sockets.strength_input(),
+                sockets.input_for(PasteOptions, "strength"),
                 io.Float.Input(
                     "feather",
                     default=FEATHER,
@@ -75,6 +76,7 @@ class OSDFacePaste(io.ComfyNode):
     ) -> io.NodeOutput:
         pixels = intermediate(sockets.from_image(image))
         region = None if mask is None else sockets.from_mask(mask, *pixels.shape[2:])
+        own = None if face_masks is None or not len(crops) else sockets.from_mask(face_masks, *face_masks.shape[-2:])
         result = paste_faces(
             pixels,
             crops,
@@ -82,7 +84,7 @@ class OSDFacePaste(io.ComfyNode):
             feather=feather,
             mask=region,
             shape=shape,
-            crop_masks=face_masks if len(crops) else None,
+            crop_masks=own,
         )
         report = json.dumps(result.report_json(), indent=1)
         return io.NodeOutput(

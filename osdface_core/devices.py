@@ -52,6 +52,12 @@ def download(tensor: Tensor) -> Callable[[], Tensor]:
     return wait
 
 
+def wait_for(tensor: Tensor) -> None:
+    """Until what is to be computed in `tensor` is there, where a GPU does so by itself."""
+    if tensor.device.type == "cuda":
+        torch.cuda.current_stream(tensor.device).synchronize()
+
+
 @contextmanager
 def arithmetic(device: torch.device, *, tf32: bool) -> Iterator[None]:
     """Within, CUDA computes float32 with 10 bits of mantissa (TF32) or all 23 (IEEE). Elsewhere nothing changes."""
