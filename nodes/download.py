@@ -3,7 +3,6 @@
 from comfy_api.latest import io
 
 from ..osdface_core.weights.catalog import CATALOG, entry_named
-from ..osdface_core.weights.download import download
 from . import sockets
 from .folders import find_entry, fingerprint, folder_of
 from .runtime import download_progress
@@ -55,6 +54,8 @@ class OSDFaceDownloadWeights(io.ComfyNode):
 
     @classmethod
     def execute(cls, weights: str, accept_licence: bool) -> io.NodeOutput:
+        from ..osdface_core.weights.download import download  # which brings what talks to servers
+
         entry = entry_named(weights)
         path = find_entry(entry) or download(entry, folder_of(entry), download_progress())
         return io.NodeOutput(str(path), ui={"text": [f"{entry.name} is here: {path}"]})

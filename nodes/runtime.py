@@ -25,7 +25,6 @@ from ..osdface_core.models.vre import VRE
 from ..osdface_core.networks.operations import TORCH
 from ..osdface_core.options import Restore
 from ..osdface_core.weights import read_model
-from ..osdface_core.weights.download import OnProgress
 from .folders import FULL, SAME, base_path, decoder_path, fingerprint, weights_path
 from .operations import COMFYUI
 
@@ -201,7 +200,7 @@ def progress() -> OnBatch:
     return on_batch
 
 
-def download_progress() -> OnProgress:
+def download_progress() -> Callable[[str, int, int | None], None]:
     """Each file's bytes on the node's progress bar; an interrupt by the user ends the download, to be resumed later."""
     bar = comfy.utils.ProgressBar(1)
 
