@@ -7,6 +7,7 @@ from ..osdface_core.detection.boxes import faces_of_boxes
 from ..osdface_core.detection.mediapipe import faces_of_meshes
 from ..osdface_core.detection.overlay import draw_numbers
 from ..osdface_core.errors import ImageError
+from ..osdface_core.options import Detect
 from ..osdface_core.selection.select import select_by_limits
 from . import sockets
 from .runtime import Resident
@@ -34,7 +35,7 @@ class OSDFaceDetect(io.ComfyNode):
                     tooltip="Connect Load Face Detector. Without it boxes are trusted to hold an upright face each; "
                     "face landmarks need none.",
                 ),
-                sockets.threshold_input(),
+                sockets.threshold_input(advanced=False),
                 io.BoundingBox.Input(
                     "boxes",
                     optional=True,
@@ -44,16 +45,8 @@ class OSDFaceDetect(io.ComfyNode):
                     "Boxes without a face in them are left out. Leave it open to detect.",
                 ),
                 *sockets.size_inputs(),
-                io.Int.Input(
-                    "max_count",
-                    optional=True,
-                    default=MANY,
-                    min=0,
-                    max=MANY,
-                    advanced=True,
-                    tooltip="At most so many faces of every image, the largest ones.",
-                ),
-                sockets.any_rotation_input(),
+                sockets.input_for(Detect, "max_count", optional=True, default=MANY, max=MANY),
+                sockets.input_for(Detect, "any_rotation", optional=True),
                 sockets.FaceLandmarks.Input(
                     "face_landmarks",
                     optional=True,

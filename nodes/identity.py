@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops
 from ..osdface_core.compositing.paste import report_of
+from ..osdface_core.options import Paste
 from ..osdface_core.recognition.identity import check_identity
 from . import sockets
 from .runtime import Resident
@@ -23,7 +24,7 @@ class OSDFaceIdentity(io.ComfyNode):
                 sockets.Crops.Input("restored", tooltip="Connect Restore Face Crops, or Match Face Colors after it."),
                 sockets.Crops.Input("source", tooltip="Connect Crop Faces: the same faces before restoration."),
                 sockets.Embedder.Input("embedder", tooltip="Connect Load Face Embedder."),
-                sockets.min_identity_input(),
+                sockets.input_for(Paste, "min_identity", advanced=False),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),

@@ -47,6 +47,6 @@ class OSDFaceMask(io.ComfyNode):
         if not len(crops):
             return io.NodeOutput(crops.images.new_zeros(1, crops.size, crops.size))
         leave = sockets.left(hair, glasses)
-        network, on_batch = parser.use(PARSING * min(batch_size, len(crops))), progress(len(crops))
+        network, on_batch = parser.use(PARSING * min(batch_size, len(crops))), progress()
         masks = parse_masks(network, crops, leave=leave, feather=feather, batch_size=batch_size, on_batch=on_batch)
         return io.NodeOutput(masks)

@@ -11,9 +11,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core.errors import ImageError, LoraError
-from ..osdface_core.inference.memory import HELD
+from ..osdface_core.inference.memory import HELD, MOST
 from ..osdface_core.models.one_step import OneStep
+from ..osdface_core.models.restorer import OneStepRestorer
 from ..osdface_core.models.vre import VRE
+from ..osdface_core.options import Restore
 from ..osdface_core.weights.authors import LORA_FILE, load_authors_vre
 from ..osdface_core.weights.catalog import entry_named
 from ..osdface_core.weights.files import read_tensors
@@ -49,10 +51,13 @@ class NoiseOfLatents(comfy.samplers.Sampler):
         return model_wrap.inner_model.process_latent_in((noisy - denoised) / sigmas[0])  # which ComfyUI undoes
 
 
-class NativeWeights:
-    """The same door as runtime.Weights, with ComfyUI's MODEL and VAE behind it."""
+class NativeWeights(OneStepRestorer):
+    """The same restorer as runtime.Weights, with ComfyUI's MODEL and VAE behind it."""
 
     crop_size = 512
+    notice = ""
+    options = OneStepRestorer.options - {"seed"}
+    """ComfyUI's VAE gives the latent's mode only."""
 
     def __init__(self, model: Any, vae: Any, vre: Resident):
         self.model, self.vae, self.resident = model, vae, vre
@@ -63,6 +68,9 @@ class NativeWeights:
     def at_once(self, faces: int) -> int:
         """ComfyUI's own networks see to their memory."""
         return faces
+
+    def together(self, options: Restore, faces: int) -> int:
+        return min(options.batch_size or MOST, faces)
 
     def one_step(self, faces: int) -> OneStep:
         return OneStep(self.encode, self.predict_noise, self.decode, 1 / (self.sigmas.float() ** 2 + 1))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..osdface_core import FaceCrops, paste_faces
 from ..osdface_core.compositing.masks import FEATHER, Shape
+from ..osdface_core.options import Paste as PasteOptions
 from . import sockets
 from .runtime import intermediate
 
@@ -25,7 +26,7 @@ class OSDFacePaste(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The image the faces came from, as it was or upscaled by any node."),
                 sockets.Crops.Input("crops", tooltip="Connect Restore Face Crops or Set Face Crops."),
-                sockets.strength_input(),
+                sockets.input_for(PasteOptions, "strength"),
                 io.Float.Input(
                     "feather",
                     default=FEATHER,

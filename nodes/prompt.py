@@ -34,7 +34,7 @@ class OSDFaceEncodePrompt(io.ComfyNode):
     def execute(cls, model: Weights, crops: FaceCrops, batch_size: int) -> io.NodeOutput:
         faces = model.at_once(min(batch_size, len(crops)))
         vre = model.vre(faces)
-        prompts = encode_prompts(vre, crops, batch_size=faces, on_batch=progress(len(crops)))
+        prompts = encode_prompts(vre, crops, batch_size=faces, on_batch=progress())
         prompts = Prompts(*map(intermediate, (prompts.embeds, prompts.token_ids, prompts.positions)))
         picture = token_map(crops, prompts, vre.config.cells)
         return io.NodeOutput(prompts, [[prompts.embeds, {}]], sockets.crops_to_image(picture))

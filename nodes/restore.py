@@ -1,13 +1,15 @@
 """One step of diffusion on every crop."""
 
-from dataclasses import replace
+from typing import Any
 
 from comfy_api.latest import io
 
-from ..osdface_core import FaceCrops, Prompts, encode_prompts, restore_crops
+from ..osdface_core import FaceCrops, Prompts
 from ..osdface_core.models.one_step import TIMESTEP
+from ..osdface_core.models.restorer import Restorer
+from ..osdface_core.options import Restore
 from . import sockets
-from .runtime import Weights, progress
+from .runtime import progress
 
 OTHER_SIZE = "The crops have {} pixels a side; these weights were trained for {}. Set the size of Crop Faces to that."
 
@@ -46,25 +48,8 @@ class OSDFaceRestore(io.ComfyNode):
                     advanced=True,
                     tooltip="Only with sample: another number gives slightly other details.",
                 ),
-                io.Int.Input(
-                    "timestep",
-                    default=TIMESTEP,
-                    min=0,
-                    max=999,
-                    advanced=True,
-                    tooltip="399 is what OSDFace was trained at. Higher changes more, lower keeps more.",
-                ),
-                io.Float.Input(
-                    "latent_strength",
-                    optional=True,
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    advanced=True,
-                    tooltip="Lower it to keep more of the damaged face, mixed before it is decoded. For a plain mix "
-                    "use strength of Paste Faces.",
-                ),
+                sockets.input_for(Restore, "timestep", default=TIMESTEP),
+                sockets.input_for(Restore, "latent_strength", optional=True),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),
@@ -76,22 +61,18 @@ class OSDFaceRestore(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: Weights,
+        model: Restorer,
         crops: FaceCrops,
-        batch_size: int,
         sample: bool,
         seed: int,
-        timestep: int,
-        latent_strength: float = 1.0,
         prompt: Prompts | None = None,
+        **options: Any,
     ) -> io.NodeOutput:
+        chosen = Restore(seed=seed if sample else None, **options)
+        chosen.validate()
+        chosen.check_taken(model.options)
         if not len(crops):
             return io.NodeOutput(crops, sockets.crops_to_image(crops.images))
-        on_batch, faces = progress(len(crops)), model.at_once(min(batch_size, len(crops)))
-        if prompt is None:
-            prompt = encode_prompts(model.vre(faces), crops, batch_size=faces)
-        one_step = replace(model.one_step(faces), timestep=timestep, latent_strength=latent_strength)
-        seed_or_mode = seed if sample else None
-        restored = restore_crops(one_step, crops, prompt, batch_size=faces, seed=seed_or_mode, on_batch=on_batch)
+        restored = model.restore(crops, chosen, prompts=prompt, on_batch=progress())
         advice = "" if crops.size == model.crop_size else OTHER_SIZE.format(crops.size, model.crop_size)
         return io.NodeOutput(restored, sockets.crops_to_image(restored.images), ui={"text": [advice]})

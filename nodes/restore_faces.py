@@ -1,20 +1,19 @@
 """Everything in one node."""
 
 import json
-from typing import get_args
+from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..osdface_core import align_faces, encode_prompts, paste_faces, restore_crops
-from ..osdface_core.compositing.color import Method, match_color
-from ..osdface_core.compositing.masks import Shape
-from ..osdface_core.compositing.parsing import parse_masks
-from ..osdface_core.recognition.identity import check_identity
+from ..osdface_core import FaceCrops
+from ..osdface_core.models.restorer import Restorer
+from ..osdface_core.options import PhotoOptions
+from ..osdface_core.pipeline import restore_stages
 from ..osdface_core.selection.select import RULES, select_blurred, select_by_rule
 from ..osdface_core.selection.sharpness import sharpness
 from . import sockets
-from .runtime import PARSING, Resident, Weights, intermediate, progress
+from .runtime import PARSING, Resident, intermediate, progress
 
 ALL = "all"
 
@@ -47,7 +46,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                     default=ALL,
                     tooltip="All faces, or one of every image. For other choices use Detect and Select Faces.",
                 ),
-                sockets.strength_input(),
+                sockets.input_for(PhotoOptions, "strength"),
                 sockets.threshold_input(advanced=True),
                 sockets.batch_size_input(),
                 io.Image.Input(
@@ -60,16 +59,9 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                     optional=True,
                     tooltip="Connect Load Face Embedder to have the report say how alike every face is.",
                 ),
-                sockets.min_identity_input(advanced=True, optional=True),
-                sockets.any_rotation_input(),
-                io.Combo.Input(
-                    "color",
-                    optional=True,
-                    options=list(get_args(Method)),
-                    default="none",
-                    tooltip="wavelet gives the faces the photo's colours; adain shifts them as a whole, for stained "
-                    "photos. none leaves OSDFace's own.",
-                ),
+                sockets.input_for(PhotoOptions, "min_identity", optional=True),
+                sockets.input_for(PhotoOptions, "any_rotation", optional=True),
+                sockets.input_for(PhotoOptions, "color", optional=True),
                 io.Boolean.Input(
                     "skip_sharp",
                     optional=True,
@@ -77,15 +69,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                     advanced=True,
                     tooltip="Turn it on to leave faces alone that are sharp already.",
                 ),
-                io.Combo.Input(
-                    "shape",
-                    optional=True,
-                    options=list(get_args(Shape)),
-                    default="square",
-                    advanced=True,
-                    tooltip="ellipse pastes the head alone and leaves more of the photo around it; square the whole "
-                    "crop.",
-                ),
+                sockets.input_for(PhotoOptions, "shape", optional=True),
                 sockets.Parser.Input(
                     "parser",
                     optional=True,
@@ -108,42 +92,37 @@ class OSDFaceRestoreFaces(io.ComfyNode):
     def execute(
         cls,
         image: Tensor,
-        model: Weights,
+        model: Restorer,
         detector: Resident,
         faces: str,
-        strength: float,
-        threshold: float,
-        batch_size: int,
         background: Tensor | None = None,
         embedder: Resident | None = None,
-        min_identity: float = 0.0,
-        any_rotation: bool = False,
-        color: Method = "none",
         skip_sharp: bool = False,
-        shape: Shape = "square",
         parser: Resident | None = None,
         hair: bool = True,
         glasses: bool = True,
+        **options: Any,
     ) -> io.NodeOutput:
+        """options: the widgets that are options of the core, by their names."""
         target = image if background is None else background
         pixels, canvas = intermediate(sockets.from_image(image)), intermediate(sockets.from_image(target))
-        found = detector.use().detect(pixels, threshold=threshold, any_rotation=any_rotation)
-        kept = found if faces == ALL else select_by_rule(found, faces)[0]
-        before = align_faces(pixels, kept, model.crop_size)
-        if skip_sharp:
-            before, _ = select_blurred(before, sharpness(before))
-        after, count = before, model.at_once(min(batch_size, len(before)))
-        if len(before) and strength > 0:
-            on_batch = progress(len(before))
-            prompts = encode_prompts(model.vre(count), before, batch_size=count)
-            after = restore_crops(model.one_step(count), before, prompts, batch_size=count, on_batch=on_batch)
-            after = match_color(after, before, color)
-        checked = after if after is before else check_identity(embedder and embedder.use(), before, after, min_identity)
-        masks = None
-        if len(checked):
-            network, leave = parser and parser.use(PARSING * count), sockets.left(hair, glasses)
-            masks = parse_masks(network, checked, leave=leave, batch_size=count)
-        result = paste_faces(canvas, checked, strength=strength, shape=shape, crop_masks=masks)
+
+        def blurred(crops: FaceCrops) -> FaceCrops:
+            return select_blurred(crops, sharpness(crops))[0]
+
+        result, before, after = restore_stages(
+            pixels,
+            model,
+            PhotoOptions(leave=sockets.left(hair, glasses), **options),
+            detector,
+            select=None if faces == ALL else lambda found: select_by_rule(found, faces)[0],
+            choose=blurred if skip_sharp else None,
+            background=canvas,
+            embedder=embedder,
+            parser=parser,
+            ready=lambda network, count: network.use(PARSING * count),
+            on_batch=progress(),
+        )
         return io.NodeOutput(
             sockets.with_pixels(target, canvas, result.image),
             result.mask,

@@ -16,12 +16,14 @@ from torch import nn
 
 from ..osdface_core.batches import OnBatch
 from ..osdface_core.inference import networks, prepare
-from ..osdface_core.inference.memory import HELD, face_bytes, faces_that_fit, weight_bytes
+from ..osdface_core.inference.memory import HELD, MOST, face_bytes, faces_that_fit, weight_bytes
 from ..osdface_core.models.one_step import OneStep
 from ..osdface_core.models.osdface import OSDFaceModel
 from ..osdface_core.models.precision import DTYPES, NAMES, Precision
+from ..osdface_core.models.restorer import OneStepRestorer
 from ..osdface_core.models.vre import VRE
 from ..osdface_core.networks.operations import TORCH
+from ..osdface_core.options import Restore
 from ..osdface_core.weights import read_model
 from ..osdface_core.weights.download import OnProgress
 from .folders import FULL, SAME, base_path, decoder_path, fingerprint, weights_path
@@ -68,8 +70,9 @@ class Resident:
         for module in self.patcher.model.modules():
             if not isinstance(module, CastWeightBiasOp):
                 for name, parameter in list(module.named_parameters(recurse=False)):
-                    if parameter.device != device:
-                        setattr(module, name, nn.Parameter(parameter.to(device), requires_grad=False))
+                    there = parameter.to(device)
+                    if there is not parameter:
+                        setattr(module, name, nn.Parameter(there, requires_grad=False))
                 for name, buffer in list(module.named_buffers(recurse=False)):
                     setattr(module, name, buffer.to(device))
 
@@ -85,7 +88,7 @@ def load(residents: list[Resident], memory: float) -> None:
         resident.settle()
 
 
-class Weights:
+class Weights(OneStepRestorer):
     """OSDFace's networks, as all nodes share them."""
 
     def __init__(self, model: OSDFaceModel, vae_device: torch.device):
@@ -116,6 +119,10 @@ class Weights:
         kept = comfy.model_management.extra_reserved_memory() + weight_bytes(self.model)
         free = comfy.model_management.get_total_memory(card) - kept
         return faces_that_fit(self.model, free, most=faces)
+
+    def together(self, options: Restore, faces: int) -> int:
+        """As many as the card holds, however many are asked for: ComfyUI makes room for them before they come."""
+        return self.at_once(min(options.batch_size or MOST, faces))
 
 
 _shared: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
@@ -182,13 +189,13 @@ def choose_precision(precision: str, encode: str, decode: str) -> Precision:
 # -- while a node works ---------------------------------------------------------------------------------------------
 
 
-def progress(total: int) -> OnBatch:
-    """A progress bar on the node, up to `total`, for the core's `on_batch`; an interrupt by the user ends the work."""
-    bar = comfy.utils.ProgressBar(max(total, 1))
+def progress() -> OnBatch:
+    """A progress bar on the node, for the core's `on_batch`; an interrupt by the user ends the work."""
+    bar = comfy.utils.ProgressBar(1)
     comfy.model_management.throw_exception_if_processing_interrupted()
 
-    def on_batch(done: int, _count: int) -> None:
-        bar.update_absolute(done, total)
+    def on_batch(done: int, count: int) -> None:
+        bar.update_absolute(done, count)
         comfy.model_management.throw_exception_if_processing_interrupted()
 
     return on_batch

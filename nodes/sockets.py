@@ -10,6 +10,9 @@ OSDFACE_PROMPT    osdface_core.Prompts
 """
 
 from collections.abc import Iterable
+from dataclasses import fields
+from math import isfinite
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +22,7 @@ from torch import Tensor
 from ..osdface_core import Composite
 from ..osdface_core.errors import ImageError
 from ..osdface_core.faces import Box, Face, check_finite
+from ..osdface_core.options import Detect, Options, Restore, kind_of
 
 Model = io.Custom("OSDFACE_MODEL")
 Detector = io.Custom("OSDFACE_DETECTOR")
@@ -37,74 +41,42 @@ SHOWN_LINES = 4
 """How much of a summary a node shows: a video has a line for every frame."""
 
 
-def threshold_input(advanced: bool = False) -> io.Float.Input:
-    return io.Float.Input(
-        "threshold",
-        default=0.8,
-        min=0.05,
-        max=1.0,
-        step=0.01,
-        advanced=advanced,
-        tooltip="Lower it to catch blurred, turned or hidden faces; raise it if things that are no face are found.",
-    )
+def input_for(kind: type[Options], name: str, **changes: Any) -> Any:
+    """The input that mirrors an option of the core: its default, range, choices, help, and whether it is advanced.
+
+    changes: what is different here.
+    """
+    known = next(known for known in fields(kind) if known.name == name)
+    about, takes = known.metadata, kind_of(known)
+    widget: dict[str, Any] = {"default": known.default, "tooltip": about["help"]}
+    if about["advanced"]:
+        widget["advanced"] = True
+    if takes in (int, float):
+        limits = {"min": about["least"], "max": about["most"], "step": about["step"]}
+        widget |= {key: takes(limit) for key, limit in limits.items() if limit is not None and isfinite(limit)}
+    if about["choices"]:
+        widget["options"] = list(about["choices"])
+    sort = io.Combo if about["choices"] else {bool: io.Boolean, int: io.Int, float: io.Float}[takes]
+    return sort.Input(name, **widget | changes)
 
 
-def strength_input() -> io.Float.Input:
-    return io.Float.Input(
-        "strength",
-        default=1.0,
-        min=0.0,
-        max=1.0,
-        step=0.05,
-        tooltip="Lower it to keep more of the photo. 0 changes nothing at all.",
-    )
-
-
-def min_identity_input(advanced: bool = False, optional: bool = False) -> io.Float.Input:
-    return io.Float.Input(
-        "min_identity",
-        optional=optional,
-        default=0.0,
-        min=0.0,
-        max=1.0,
-        step=0.01,
-        advanced=advanced,
-        tooltip="Faces that turn out less alike than this stay as they are in the photo. Try 0.3. 0 keeps all.",
-    )
+def threshold_input(**changes: Any) -> Any:
+    return input_for(Detect, "threshold", min=0.05, **changes)
 
 
 def size_inputs() -> list[io.Int.Input]:
     return [
         io.Int.Input(
-            "min_size",
+            name,
             optional=True,
-            default=0,
+            default=default,
             min=0,
             max=NO_LIMIT,
             advanced=True,
-            tooltip="Leaves smaller faces alone, such as a crowd in the background: pixels of the box's longer side.",
-        ),
-        io.Int.Input(
-            "max_size",
-            optional=True,
-            default=NO_LIMIT,
-            min=0,
-            max=NO_LIMIT,
-            advanced=True,
-            tooltip="Leaves larger faces alone, such as close-ups that need no restoration: pixels, likewise.",
-        ),
+            tooltip=Detect.__dataclass_fields__[name].metadata["help"],
+        )
+        for name, default in (("min_size", 0), ("max_size", NO_LIMIT))
     ]
-
-
-def any_rotation_input() -> io.Boolean.Input:
-    return io.Boolean.Input(
-        "any_rotation",
-        optional=True,
-        default=False,
-        advanced=True,
-        tooltip="Turn it on for photos upside down or on their side, and for people lying down. Detection then takes "
-        "four times as long.",
-    )
 
 
 def hair_input(optional: bool = False, advanced: bool = False) -> io.Boolean.Input:
@@ -122,15 +94,8 @@ def left(hair: bool, glasses: bool) -> list[str]:
     return [name for name, restored in (("hair", hair), ("glasses", glasses)) if not restored]
 
 
-def batch_size_input() -> io.Int.Input:
-    return io.Int.Input(
-        "batch_size",
-        default=4,
-        min=1,
-        max=64,
-        advanced=True,
-        tooltip="Faces at once: more is faster on a large card. It halves itself when memory runs out.",
-    )
+def batch_size_input() -> Any:
+    return input_for(Restore, "batch_size", default=4, max=64)
 
 
 def from_image(image: Tensor) -> Tensor:

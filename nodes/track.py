@@ -5,8 +5,8 @@ from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces
 from ..osdface_core.detection.overlay import draw_numbers
-from ..osdface_core.video.restore.denoise import steady_crops
-from ..osdface_core.video.restore.track import find_cuts, thumbnails, track_faces
+from ..osdface_core.video.denoise import steady_crops
+from ..osdface_core.video.track import find_cuts, thumbnails, track_faces
 from . import sockets
 
 

@@ -11,6 +11,14 @@ class ImageError(OSDFaceError):
     """An image or face file cannot be read, written or used as asked."""
 
 
+class OptionError(OSDFaceError, ValueError):
+    """An option's value cannot be. `name` is the option's, `problem` says what is allowed, or what is missing."""
+
+    def __init__(self, name: str, value: object, problem: str):
+        self.name, self.value, self.problem = name, value, problem
+        super().__init__(f"{name} {value}: {problem}.")
+
+
 class MissingLibraryError(OSDFaceError):
     """An optional library is needed for this, and is not installed or cannot be imported."""
 

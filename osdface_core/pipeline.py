@@ -1,15 +1,14 @@
 """The whole job without ComfyUI: the stages in their order."""
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .batches import OnBatch
-from .compositing.color import Method, match_color
-from .compositing.masks import Shape
+from .compositing.color import match_color
 from .compositing.parsing import FaceParser, parse_masks
 from .compositing.paste import Composite, paste_faces
 from .detection.detector import RetinaFace
@@ -17,81 +16,125 @@ from .devices import upload
 from .errors import ImageError
 from .faces import FaceCrops, Faces, check_image
 from .geometry.align import align_faces
-from .inference.memory import faces_at_once
-from .models.one_step import restore_crops
+from .inference.restorer import as_restorer
+from .models.one_step import check_restored
 from .models.osdface import OSDFaceModel
-from .models.vre import encode_prompts
+from .models.restorer import Restorer
+from .options import Detect, PhotoOptions
 from .recognition.embedders import Embedder
 from .recognition.identity import check_identity
+from .selection.select import select_by_limits
 
 
-@torch.no_grad()
+class Restoration(NamedTuple):
+    """What the stages made of a photo."""
+
+    result: Composite
+    before: FaceCrops
+    """The crops that were chosen."""
+    after: FaceCrops
+    """The same, restored and in the colours asked for; those that became somebody else among them."""
+
+
 def restore_image(
     image: Tensor,
-    model: OSDFaceModel,
+    model: OSDFaceModel | Restorer,
     detector: RetinaFace | None = None,
     *,
     faces: Faces | None = None,
     choose: Callable[[FaceCrops], FaceCrops] | None = None,
     background: Tensor | None = None,
-    threshold: float = 0.8,
-    strength: float = 1.0,
-    latent_strength: float = 1.0,
-    timestep: int | None = None,
-    color: Method = "none",
     embedder: Embedder | None = None,
-    min_identity: float = 0.0,
-    shape: Shape = "square",
     parser: FaceParser | None = None,
-    leave: Collection[str] = (),
-    batch_size: int | None = None,
-    seed: int | None = None,
     on_batch: OnBatch | None = None,
+    **options: Any,
 ) -> Composite:
     """Restore every face in `image` [B,3,H,W], 0..1.
 
+    model: an OSDFaceModel, or any other `Restorer`.
     detector or faces: what finds the faces, or the faces themselves.
     choose: takes the aligned crops and gives those to restore, as the functions in `select.py` do.
     background: the same images at any other size, to paste into; `image` itself by default.
-    threshold: the lowest detection score to accept.
-    strength: 0..1, a straight mix of the photo and the restored faces.
-    latent_strength: 0..1, the same mix in the VAE's latents, before they are decoded.
-    timestep: 0..999, how degraded the faces are taken to be; None for the one the model was trained at.
-    color: "wavelet" or "adain" gives the restored faces the photo's colours.
-    embedder: measures how alike each face is before and after, for the report.
-    min_identity: 0..1, needs the embedder; faces less alike than this are left as they were.
-    shape: "square" takes the whole crop, "ellipse" the head alone.
-    parser: finds hands, hats and other things before a face, which then stay as in the photo.
-    leave: parts of the face that stay too, such as "hair" or "glasses": needs the parser.
-    batch_size: faces that go through the networks together; None for as many as the device's free memory holds.
-    seed: None for the posterior's mode, the same result every time; a number samples the posterior.
+    embedder: measures how alike each face is before and after, for the report and for `min_identity`.
+    parser: finds hands, hats and other things before a face, which then stay as in the photo; and the parts to `leave`.
     on_batch: called with (faces done, faces in all); what it raises ends the work.
-    Raises ImageError where the image is not such a batch, or the faces are not of it.
+    options: the fields of `options.PhotoOptions`, by their names: threshold, strength, color, seed and others.
+    Raises, before any work, OptionError for a value that cannot be, and ImageError where the image is no such batch.
+    """
+    return restore_stages(
+        image,
+        as_restorer(model),
+        PhotoOptions(**options),
+        detector,
+        faces=faces,
+        choose=choose,
+        background=background,
+        embedder=embedder,
+        parser=parser,
+        on_batch=on_batch,
+    ).result
+
+
+@torch.no_grad()
+def restore_stages(
+    image: Tensor,
+    restorer: Restorer,
+    options: PhotoOptions,
+    detector: Any = None,
+    *,
+    faces: Faces | None = None,
+    select: Callable[[Faces], Faces] | None = None,
+    choose: Callable[[FaceCrops], FaceCrops] | None = None,
+    background: Tensor | None = None,
+    embedder: Any = None,
+    parser: Any = None,
+    ready: Callable[[Any, int], Any] = lambda network, _faces: network,
+    on_batch: OnBatch | None = None,
+) -> Restoration:
+    """The stages in their order, as `restore_image` explains them: the one place that knows it.
+
+    select: takes the faces found and gives those to align.
+    ready: brings detector, embedder or parser to where it computes, just before it has to, for so many faces.
     """
     check_image(image)
+    options.validate()
+    options.check_taken(restorer.options)
+    options.check_tools(embedder, parser)
     if faces is None:
         if detector is None:
             raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
-        faces = detector.detect(image, threshold=threshold)
-    crops = align_faces(image, faces, model.config.crop_size)
-    if choose is not None:
-        crops = choose(crops)
-    batch_size = batch_size or faces_at_once(model)
-    if len(crops) and strength > 0:
-        prompts = encode_prompts(model.vre, crops, batch_size=batch_size)
-        one_step = replace(model.one_step, latent_strength=latent_strength)
-        one_step = one_step if timestep is None else replace(one_step, timestep=timestep)
-        restored = restore_crops(one_step, crops, prompts, batch_size=batch_size, seed=seed, on_batch=on_batch)
-        restored = match_color(restored, crops, color)
-        crops = check_identity(embedder, crops, restored, min_identity)
-    masks = parse_masks(parser, crops, leave=leave, batch_size=batch_size)
-    target = image if background is None else background
-    return paste_faces(target, crops, strength=strength, shape=shape, crop_masks=masks)
+        faces = find_faces(image, ready(detector, 0), options)
+    faces = faces if select is None else select(faces)
+    before = align_faces(image, faces, restorer.crop_size)
+    before = before if choose is None else choose(before)
+    after = checked = before
+    if len(before) and options.strength > 0:
+        after = match_color(restorer.restore(before, options, on_batch=on_batch), before, options.color)
+        measure = None if embedder is None else ready(embedder, 0)
+        checked = check_identity(measure, before, after, options.min_identity)
+    size = min(options.batch_size or restorer.at_once(len(checked) or 1), len(checked) or 1)
+    network = ready(parser, size) if parser is not None and len(checked) else None
+    masks = None if network is None else parse_masks(network, checked, leave=options.leave, batch_size=size)
+    target = enlarged(image, options.upscale) if background is None else background
+    target = image if target is None else target
+    pasted = paste_faces(target, checked, strength=options.strength, shape=options.shape, crop_masks=masks)
+    return Restoration(pasted, before, after)
+
+
+def find_faces(image: Tensor, detector: RetinaFace, options: Detect) -> Faces:
+    """The faces in `image` [B,3,H,W] that lie within the limits of the options."""
+    found = detector.detect(image, threshold=options.threshold, any_rotation=options.any_rotation)
+    smallest, largest, count = options.min_size, options.max_size, options.max_count
+    return select_by_limits(found, min_size=smallest, max_size=largest, max_count=count)[0]
 
 
 def enlarged(image: Tensor, factor: float) -> Tensor | None:
-    """A background for `restore_image`: the image [B,3,H,W], enlarged. None for the image itself."""
-    return None if factor == 1 else F.interpolate(image, scale_factor=factor, mode="bicubic").clamp(0, 1)
+    """A background for `restore_image`: the image [B,3,H,W], enlarged to whole pixels. None for the image itself.
+
+    By the size and not the factor: its edges are the image's, as pasting takes them, where the factor does not divide.
+    """
+    size = [round(side * factor) for side in image.shape[2:]]
+    return None if factor == 1 else F.interpolate(image, size, mode="bicubic").clamp(0, 1)
 
 
 @torch.no_grad()
@@ -100,7 +143,7 @@ def restore_aligned(image: Tensor, model: OSDFaceModel, *, exact: bool = False, 
 
     exact: as the authors' program treats it. A square image is brought to the crop size without anti-aliasing, corners
         on corners; any other is processed at its own size. They sample the posterior: give a seed.
-    Raises ImageError for an image that is not square, unless `exact`.
+    Raises ImageError for an image that is not square, unless `exact`, and where the networks give no numbers.
     """
     check_image(image)
     height, width = image.shape[2:]
@@ -116,4 +159,4 @@ def restore_aligned(image: Tensor, model: OSDFaceModel, *, exact: bool = False, 
         )
     image = upload(image, model.device)
     prompts = model.vre(image)
-    return model.one_step(image, prompts.embeds, seed)
+    return check_restored(model.one_step(image, prompts.embeds, seed))

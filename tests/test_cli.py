@@ -197,18 +197,21 @@ def test_weights_that_are_wrong_end_the_command_with_a_message(tmp_path, message
         (["--strength", "2"], "between 0 and 1"),
         (["--latent-strength", "-1"], "between 0 and 1"),
         (["--timestep", "1000"], "between 0 and 999"),
-        (["--upscale", "0.5"], "1 or more"),
+        (["--upscale", "0.5"], "between 1 and 8"),
+        (["--upscale", "1e20"], "--upscale 1e+20: it must be a number between 1 and 8"),
         (["--batch-size", "0"], "1 or more"),
-        (["--min-identity", "0.5"], "needs --embedder"),
+        (["--strength", "nan"], "between 0 and 1"),
+        (["--min-identity", "0.5"], "needs an embedder"),
+        (["--leave", "hair"], "a face parser is needed to leave hair alone"),
         (["--min-identity", "5", "--embedder", "arcface"], "between 0 and 1"),
         (["--aligned", "--upscale", "2"], "--upscale: only for whole photos"),
         (["--select", "prettiest"], "nor a rule"),
         (["--person", "her.png"], "needs --embedder"),
         (["-o", "one.png"], "name a folder"),
         (["--wings"], "unrecognized arguments"),
-        (["--upscale", "nan"], "1 or more"),
+        (["--upscale", "nan"], "between 1 and 8"),
         (["--threshold", "5"], "between 0 and 1"),
-        (["--seed", "99999999999999999999999"], "below 2^63"),
+        (["--seed", "99999999999999999999999"], "--seed 99999999999999999999999: it must be a whole number between"),
         (["--device", "abacus"], "--device abacus"),
         ([], "several photos would be written to"),
     ],
@@ -218,6 +221,14 @@ def test_wrong_usage_exits_with_2_and_says_why(tmp_path, capsys, options, messag
         run("restore", PHOTO, PHOTO, "-o", tmp_path, *options)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--threshold", "5"], ["--device", "abacus"], ["--max-count", "-1"]])
+def test_wrong_usage_of_detect_exits_with_2_too(tmp_path, capsys, wrong):
+    with pytest.raises(SystemExit) as caught:
+        run("detect", PHOTO, "--json", tmp_path / "faces.json", *wrong)
+    assert caught.value.code == 2
+    assert f"{wrong[0]} {wrong[1]}" in capsys.readouterr().err
 
 
 def test_a_photo_that_cannot_be_written_does_not_stop_the_others(tmp_path, messages):

@@ -24,7 +24,17 @@ def test_the_core_knows_nothing_of_comfyui():
 
 
 STOREYS = (
-    {"errors", "serialization", "faces", "batches", "devices", "libraries", "limits", "command"},  # the vocabulary
+    {
+        "errors",
+        "serialization",
+        "faces",
+        "batches",
+        "devices",
+        "libraries",
+        "limits",
+        "command",
+        "options",
+    },  # the vocabulary
     {"geometry", "files", "kernels"},
     {"networks"},
     {"models"},

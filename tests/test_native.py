@@ -35,7 +35,7 @@ def test_the_face_and_nothing_else_is_restored(native_host):
 
 
 def test_sampling_is_refused_with_what_to_do(native_host):
-    with pytest.raises(NodeError, match="turn sample off, or load OSDFace's own model"):
+    with pytest.raises(NodeError, match="seed 0: this restorer does not take it"):
         native_host.run(native_steps(restore={"sample": True}))
 
 

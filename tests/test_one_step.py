@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import face_at
 
-from osdface_core import FaceCrops, Faces, ImageError, align_faces, encode_prompts, restore_crops
+from osdface_core import FaceCrops, Faces, ImageError, align_faces, encode_prompts, load_model, restore_crops
 from osdface_core.models import one_step
 from osdface_core.models.one_step import OneStep
 
@@ -94,6 +94,26 @@ def test_faces_of_all_frames_share_ceil_n_over_batch_passes(starter, batch_size,
         hook.remove()
     assert seen == {"vre": passes, "unet": passes, "decoder": passes}
     assert progress == [(min(batch_size * n, 5), 5) for n in range(1, passes + 1)]
+
+
+def test_a_model_in_parts_counts_faces_that_are_done_and_can_be_stopped_before_any_is(starter):
+    """After every batch of every network: a stop need not wait for the other faces to go through it."""
+    model = load_model(placement="parts")
+    crops = crops_of(3)
+    prompts, seen = encode_prompts(model.vre, crops), []
+    restore_crops(model.one_step, crops, prompts, batch_size=2, on_batch=lambda done, count: seen.append((done, count)))
+    assert seen == [(0, 3)] * 4 + [(2, 3), (3, 3)]
+
+    passes = []
+    hook = model.vae.encoder.register_forward_hook(lambda *_: passes.append(1))
+
+    def stop(_done, _count):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        restore_crops(model.one_step, crops, prompts, batch_size=1, on_batch=stop)
+    hook.remove()
+    assert len(passes) == 1
 
 
 @pytest.mark.parametrize("seed", [None, 5])

@@ -9,6 +9,7 @@ from conftest import ROOT, face_at
 
 import osdface_core
 from osdface_core import Faces, ImageError, restore_aligned, restore_image
+from osdface_core.pipeline import enlarged
 
 
 @pytest.fixture
@@ -121,6 +122,22 @@ def test_faces_go_into_a_background_of_another_size(photo, starter):
     assert result.image.shape == (1, 3, 240, 320)
     assert result.mask[0, 120, 100] == 1
     assert torch.equal(result.image[:, :, :, 200:], background[:, :, :, 200:])
+
+
+@pytest.mark.parametrize("factor", [1.3, 1.37, 2.9])
+def test_an_enlarged_photo_lies_where_its_faces_are_pasted(factor):
+    """A ramp has its place's value everywhere, at factors that do not divide, too."""
+    ramp = torch.linspace(0, 1, 101).expand(1, 3, 77, 101)
+    large = enlarged(ramp, factor)
+    place = (torch.arange(large.shape[3]) + 0.5) * 101 / large.shape[3] - 0.5
+    off = (large[0, 0, 0] * 100 - place).abs()[8:-8]
+    assert off.max() < 0.06  # source pixels; half of one where factor and size disagree
+
+
+def test_an_aligned_face_of_which_no_numbers_come_is_an_error(starter, monkeypatch):
+    monkeypatch.setattr(type(starter), "decode", lambda _model, latents: latents.new_full((1, 3, 256, 256), torch.nan))
+    with pytest.raises(ImageError, match="gave NaN instead of faces"):
+        restore_aligned(torch.rand(1, 3, 256, 256), starter)
 
 
 def test_an_upside_down_photo_is_left_alone_and_says_why(shared, starter, detector):

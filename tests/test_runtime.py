@@ -84,6 +84,18 @@ def test_parts_of_their_own_precision_and_a_tiny_decoder(inside, folders):
     assert tiny.model.decoder is not None
 
 
+def test_what_is_compiled_has_layers_that_can_be_compiled(runtime):
+    """And is on the card as a whole; all else is of layers whose weights may stay behind."""
+    plain = runtime.shared_weights("starter (built in)", "none", "auto")
+    compiled = runtime.shared_weights("starter (built in)", "none", "auto", compiled=True)
+    assert [plain.unet.partial, plain.vae.partial, compiled.unet.partial, compiled.vae.partial] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
 def test_nothing_global_is_changed(inside):
     """Threads, precisions and flags of PyTorch are ComfyUI's and its other packs' as well."""
 

@@ -2,20 +2,26 @@
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..command import command
+from ..detection.detector import RetinaFace
 from ..errors import ImageError
 from ..faces import FaceCrops, Faces
 from ..files.photos import read_photo
 from ..geometry.align import align_faces
+from ..options import Choose
 from ..recognition.embedders import load_embedder
 from ..recognition.identity import likeness
-from ..selection.select import RULES, select_blurred, select_by_rule, select_faces, select_person
+from ..selection.select import select_blurred, select_by_rule, select_faces, select_person
 from ..selection.sharpness import SHARP, sharpness
-from .detect import add_detection, count, detect_faces, open_detector
+from .arguments import add_options, validate
+from .detect import add_detection, detect_faces, open_detector
 
 
 def add_choice(command: argparse.ArgumentParser) -> None:
@@ -23,10 +29,14 @@ def add_choice(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--faces", type=Path, help="take the faces from `osdface detect`: a file, or a folder of NAME.json"
     )
-    command.add_argument("--select", metavar="CHOICE", help=f"numbers like 0,2-4, or a rule: {', '.join(RULES)}")
-    command.add_argument("--count", type=count, default=1, help="how many faces --select takes by a rule (default: 1)")
-    command.add_argument("--person", type=Path, metavar="PHOTO", help="only the person in this photo; needs --embedder")
-    command.add_argument("--likeness", type=float, default=0.3, help="the lowest that --person accepts (default: 0.3)")
+    add_options(command, Choose, without=["skip_sharp"])
+    command.add_argument(
+        "--person",
+        type=Path,
+        action="append",
+        metavar="PHOTO",
+        help="only the person in this photo; again for more photos, whose faces are averaged; needs --embedder",
+    )
     command.add_argument(
         "--skip-sharp",
         type=float,
@@ -40,8 +50,7 @@ def add_choice(command: argparse.ArgumentParser) -> None:
 
 def check_choice(options: argparse.Namespace) -> None:
     """End the command as wrong usage where options make no sense."""
-    if not 0 <= options.threshold <= 1:
-        options.refuse(f"--threshold {options.threshold}: it must lie between 0 and 1")
+    validate(options, Choose)
     if options.person is not None and options.embedder is None:
         options.refuse("--person needs --embedder, which tells people apart")
     if options.select is not None:
@@ -63,11 +72,7 @@ class Choice:
         if options.embedder is not None:
             self.embedder = load_embedder(options.embedder, device=options.device)
         if options.person is not None and self.detector is not None:
-            pixels = read_photo(options.person).pixels.to(options.device)
-            face, _ = select_by_rule(self.detector.detect(pixels), "largest")
-            self.person = align_faces(pixels, face, crop_size)
-            if not len(self.person):
-                raise ImageError(f"{options.person}: there is no face in it. Take a photo of the person's face.")
+            self.person = person_in(options.person, self.detector, crop_size, options.device)
 
     def faces(self, path: Path, pixels: Tensor) -> Faces:
         """The faces to restore in the photo from `path`. Raises ImageError."""
@@ -91,6 +96,19 @@ class Choice:
         if self.options.skip_sharp is not None:
             crops, _ = select_blurred(crops, sharpness(crops), self.options.skip_sharp)
         return crops
+
+
+def person_in(photos: Sequence[Path], detector: RetinaFace, crop_size: int, device: str) -> FaceCrops:
+    """The largest face of every photo, all of one person. Raises ImageError for a photo without a face."""
+    found: list[FaceCrops] = []
+    for photo in photos:
+        pixels = read_photo(photo).pixels.to(device)
+        face, _ = select_by_rule(detector.detect(pixels), "largest")
+        found.append(align_faces(pixels, face, crop_size))
+        if not len(found[-1]):
+            raise ImageError(f"{photo}: there is no face in it. Take a photo of the person's face.")
+    faces = replace(found[0].faces, faces=tuple(face for crops in found for face in crops.faces))
+    return FaceCrops(torch.cat([crops.images for crops in found]), faces, torch.cat([crops.to_crop for crops in found]))
 
 
 def read_faces(source: Path, photo: Path) -> Faces:

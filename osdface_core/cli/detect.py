@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ from ..detection.detector import RetinaFace
 from ..detection.load import load_detector
 from ..faces import Faces
 from ..files.photos import read_photo
-from ..selection.select import select_by_limits
+from ..options import Detect, Load
+from ..pipeline import find_faces
+from .arguments import add_options, validate
 from .outputs import named, refuse_to_overwrite, write_json
 
 log = logging.getLogger("osdface")
@@ -21,7 +22,7 @@ log = logging.getLogger("osdface")
 
 def add_to(commands: Any) -> None:
     detect = commands.add_parser("detect", help="find the faces in a photo")
-    detect.set_defaults(run=run)
+    detect.set_defaults(run=run, refuse=detect.error)
     detect.add_argument("input", type=Path, metavar="IN")
     detect.add_argument("--json", required=True, type=Path, metavar="OUT", help="where to write the faces")
     add_detection(detect)
@@ -32,11 +33,7 @@ def add_detection(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--detector", help="RetinaFace weights, facexlib's name for them, or starter (default: the best that is there)"
     )
-    command.add_argument("--threshold", type=float, default=0.8, help="lowest score of a face; lower finds more")
-    command.add_argument("--any-rotation", action="store_true", help="find faces upside down and on their side, too")
-    command.add_argument("--min-size", type=float, default=0, metavar="PX", help="leave smaller faces alone")
-    command.add_argument("--max-size", type=float, default=inf, metavar="PX", help="leave larger faces alone")
-    command.add_argument("--max-count", type=count, metavar="N", help="only the N largest faces of a photo")
+    add_options(command, Detect)
     command.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
 
 
@@ -50,17 +47,7 @@ def open_detector(options: argparse.Namespace) -> RetinaFace:
 
 def detect_faces(pixels: Tensor, detector: RetinaFace, options: argparse.Namespace) -> Faces:
     """The faces in an image, within the limits of the options."""
-    faces = detector.detect(pixels, threshold=options.threshold, any_rotation=options.any_rotation)
-    limits = {"min_size": options.min_size, "max_size": options.max_size, "max_count": options.max_count}
-    return select_by_limits(faces, **limits)[0]
-
-
-def count(text: str) -> int:
-    """A number of faces, for argparse: 0 or more."""
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
+    return find_faces(pixels, detector, Detect.of(vars(options)))
 
 
 def best_device() -> str:
@@ -70,6 +57,7 @@ def best_device() -> str:
 
 
 def run(options: argparse.Namespace) -> int:
+    validate(options, Detect, Load)
     refuse_to_overwrite([options.json], options.force)
     photo = read_photo(options.input)
     detector = open_detector(options)

@@ -3,23 +3,23 @@
 import argparse
 import logging
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import torch
 from tqdm import tqdm
 
-from ..compositing.color import Method
-from ..compositing.masks import Shape
-from ..compositing.parsing import PARTS, FaceParser, load_parser
-from ..errors import ImageError, OSDFaceError
+from ..compositing.parsing import FaceParser, load_parser
+from ..errors import ImageError, OptionError, OSDFaceError
 from ..files.photos import SUFFIXES, read_photo, write_photo
-from ..inference import Placement, load_model
+from ..inference import load_model
 from ..models.osdface import OSDFaceModel
 from ..models.precision import Precision
-from ..pipeline import enlarged, restore_aligned, restore_image
+from ..options import Load, Paste, PhotoOptions, Restore
+from ..pipeline import restore_aligned, restore_image
 from ..serialization import Json
 from ..weights import read_model
+from .arguments import add_options, refuse, validate
 from .choice import Choice, add_choice, check_choice
 from .names import expand, find_clash, is_apple_double
 from .outputs import named, printable, refuse_to_overwrite, write_json
@@ -54,37 +54,10 @@ def add_to(commands: Any) -> None:
     add_video(restore)
     restore.add_argument("--aligned", action="store_true", help="every input is one aligned face already")
     restore.add_argument("--exact", action="store_true", help="aligned, and every step as in the authors' program")
-    restore.add_argument("--seed", type=int, help="sample the latent with this seed (default: its mode, no randomness)")
-    restore.add_argument(
-        "--strength", type=float, default=1.0, help="0 keeps the photo, 1 takes the restored face whole"
-    )
-    restore.add_argument(
-        "--latent-strength", type=float, default=1.0, help="the same in the latents: softer transitions, less exact"
-    )
-    restore.add_argument(
-        "--timestep", type=int, help="0..999, how damaged faces are taken to be (default: 399, as OSDFace was trained)"
-    )
-    restore.add_argument(
-        "--upscale", type=float, default=1.0, help="enlarge the photo by this factor, then paste faces in"
-    )
-    restore.add_argument("--color", choices=get_args(Method), default="none", help="give the faces the photo's colours")
-    restore.add_argument(
-        "--min-identity", type=float, default=0.0, help="0..1: leave faces that turn out less alike as they were"
-    )
-    restore.add_argument("--shape", choices=get_args(Shape), default="square", help="paste whole crops, or heads alone")
+    add_options(restore, Restore)
+    add_options(restore, Paste)
     restore.add_argument("--parser", help="face parser's weights, or parsenet: keeps what is before a face, like hands")
-    restore.add_argument(
-        "--leave", nargs="+", choices=PARTS, default=(), metavar="PART", help="parts to keep, such as hair"
-    )
-    restore.add_argument(
-        "--batch-size", type=int, help="faces restored together (default: as many as free device memory holds)"
-    )
-    restore.add_argument(
-        "--placement",
-        choices=get_args(Placement),
-        default="auto",
-        help="parts: one part of the model at a time on the device, for small cards (auto: where it has to be)",
-    )
+    add_options(restore, Load, without=["device"])
     restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
     restore.add_argument("--force", action="store_true", help="overwrite outputs that exist")
 
@@ -140,36 +113,19 @@ def load(options: argparse.Namespace) -> OSDFaceModel:
 
 def check_options(options: argparse.Namespace) -> None:
     """End the command as wrong usage where options make no sense."""
+    validate(options, Load, PhotoOptions)
     try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        options.refuse(f"--device {options.device}: {str(error).splitlines()[0]}")
+        Paste.of(vars(options)).check_tools(options.embedder, options.parser)
+    except OptionError as error:
+        refuse(options, error)
     try:
         Precision.parse(options.precision, options.device)
     except ValueError as error:
         options.refuse(f"--precision: {error}")
     if options.exact and (options.precision != "auto" or options.decoder or options.compile):
         options.refuse("--exact computes as the authors' program does: leave out --precision, --decoder and --compile")
-    if options.seed is not None and not 0 <= options.seed < 2**63:
-        options.refuse(f"--seed {options.seed}: it must be 0 or more, and below 2^63")
-    if not 0 <= options.strength <= 1:
-        options.refuse(f"--strength {options.strength}: it must lie between 0 and 1")
-    if not 0 <= options.min_identity <= 1:
-        options.refuse(f"--min-identity {options.min_identity}: it must lie between 0 and 1")
-    if options.min_identity > 0 and options.embedder is None:
-        options.refuse("--min-identity needs --embedder, which measures it")
-    if options.leave and options.parser is None:
-        options.refuse("--leave needs --parser, which finds the parts")
     check_choice(options)
     check_video(options)
-    if not 0 <= options.latent_strength <= 1:
-        options.refuse(f"--latent-strength {options.latent_strength}: it must lie between 0 and 1")
-    if options.timestep is not None and not 0 <= options.timestep <= 999:
-        options.refuse(f"--timestep {options.timestep}: it must lie between 0 and 999")
-    if not 1 <= options.upscale < float("inf"):
-        options.refuse(f"--upscale {options.upscale}: it must be 1 or more")
-    if options.batch_size is not None and options.batch_size < 1:
-        options.refuse(f"--batch-size {options.batch_size}: it must be 1 or more")
     for_photos = {
         "--faces": options.faces,
         "--select": options.select,
@@ -234,7 +190,6 @@ def restore_still(
         model,
         faces=choice.faces(path, pixels),
         choose=choice.crops,
-        background=enlarged(pixels, options.upscale),
         **how_to_restore(choice, parser, options),
     )
     write_photo(output, result.image, photo)
@@ -244,19 +199,7 @@ def restore_still(
 
 def how_to_restore(choice: Choice, parser: FaceParser | None, options: argparse.Namespace) -> dict[str, Any]:
     """What `restore_image` takes for photos and for the frames of videos alike."""
-    return {
-        "strength": options.strength,
-        "latent_strength": options.latent_strength,
-        "timestep": options.timestep,
-        "color": options.color,
-        "embedder": choice.embedder,
-        "min_identity": options.min_identity,
-        "shape": options.shape,
-        "parser": parser,
-        "leave": options.leave,
-        "batch_size": options.batch_size,
-        "seed": options.seed,
-    }
+    return {"embedder": choice.embedder, "parser": parser, **asdict(PhotoOptions.of(vars(options)))}
 
 
 def find_inputs(paths: Iterable[Path]) -> list[Path]:

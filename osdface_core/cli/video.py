@@ -18,8 +18,10 @@ from ..files.photos import SUFFIXES as PHOTOS
 from ..files.photos import read_photo, write_photo
 from ..files.videos import SUFFIXES, VideoFile, write_video
 from ..models.osdface import OSDFaceModel
+from ..options import Video
 from ..serialization import Json
 from ..video.restore import follow_faces, restore_video
+from .arguments import add_options, validate
 from .choice import Choice
 from .names import is_apple_double
 
@@ -28,26 +30,12 @@ NUMBER = re.compile(r"(\d+)")
 
 def add_video(command: argparse.ArgumentParser) -> None:
     command.add_argument("--frames", action="store_true", help="IN is a folder with a video's frames, OUT one for them")
-    command.add_argument(
-        "--smoothing", type=float, default=6.0, help="videos: frames that faces' places are smoothed over (default: 6)"
-    )
-    command.add_argument(
-        "--max-gap", type=int, default=5, metavar="N", help="videos: fill in a face missed for N frames (default: 5)"
-    )
-    command.add_argument(
-        "--steady", type=float, default=4.0, help="videos: frames that noise is averaged over (default: 4; 0: none)"
-    )
+    add_options(command, Video)
 
 
 def check_video(options: argparse.Namespace) -> None:
     """End the command as wrong usage where options make no sense."""
-    for name, value in (
-        ("--smoothing", options.smoothing),
-        ("--max-gap", options.max_gap),
-        ("--steady", options.steady),
-    ):
-        if not 0 <= value <= 1000:
-            options.refuse(f"{name} {value}: it must lie between 0 and 1000")
+    validate(options, Video)
     if options.frames or any(is_video(path) for path in options.inputs):
         given = [name for name, value in (("--aligned", options.aligned), ("--faces", options.faces)) if value]
         if given:
@@ -81,9 +69,7 @@ def restore_clip(
     with bar:
         faces = follow_faces(frames(), choice.found, smoothing=options.smoothing, max_gap=options.max_gap)
         faces = choice.chosen(faces)
-        parts = restore_video(
-            frames(), faces, model, steady=options.steady, choose=choice.crops, upscale=options.upscale, **how
-        )
+        parts = restore_video(frames(), faces, model, steady=options.steady, choose=choice.crops, **how)
         output.parent.mkdir(parents=True, exist_ok=True)
         if video is None:
             output.mkdir(exist_ok=True)

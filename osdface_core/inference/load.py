@@ -6,6 +6,7 @@ import torch
 
 from ..models.osdface import OSDFaceModel
 from ..models.precision import Precision
+from ..options import Load
 from ..weights import read_model
 from .offload import Placement, Turns, in_parts
 from .prepare import networks, prepare
@@ -32,8 +33,10 @@ def load_model(
     compiled: let torch.compile make the networks' code, in minutes at the first face.
     placement: "whole" puts all of it on the device, "parts" its encoder, UNet and decoder one after the other, which
         takes half the memory and longer; "auto" does so where there is no room for the whole.
-    Raises a WeightsError that says what is wrong with which file, and ValueError for what is no precision or placement.
+    Raises a WeightsError that says what is wrong with which file, ValueError for what is no precision, and OptionError,
+    which is one, for what is no device or placement.
     """
+    Load(str(device), placement).validate()
     chosen, device = Precision.parse(precision, device), torch.device(device)
     model = prepare(read_model(weights, base), chosen, device=device, decoder=decoder, compiled=compiled)
     if not in_parts(model, device, placement):

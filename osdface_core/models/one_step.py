@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..batches import OnBatch, in_batches, in_passes
-from ..devices import download, precise
+from ..devices import download, precise, wait_for
 from ..errors import ImageError
 from ..faces import FaceCrops
 from .vre import Prompts
@@ -89,19 +89,32 @@ class OneStep:
         return (decoded.float().clamp(-1, 1) / 2 + 0.5).clamp(0, 1)
 
     def in_stages(self, size: int, on_batch: OnBatch | None) -> "OneStep":
-        """The same restoration of all faces at once, in which every network takes `size` of them at a time."""
+        """The same restoration of all faces at once, in which every network takes `size` of them at a time.
+
+        on_batch: told that no face is done after every batch of the first two networks, too, so that it can stop them.
+        """
+
+        def none_yet(_done: int, count: int) -> None:
+            if on_batch is not None:
+                on_batch(0, count)
 
         def encode(images: Tensor, seed: int | None) -> Tensor:
-            return torch.cat(in_batches(len(images), size, lambda part: self.encode(images[part], seed)))
+            return torch.cat(in_batches(len(images), size, lambda part: self.encode(images[part], seed), none_yet))
 
         def predict_noise(latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
             def work(part: slice) -> Tensor:
                 return self.predict_noise(latents[part], timestep, embeds[part])
 
-            return torch.cat(in_batches(len(latents), size, work))
+            return torch.cat(in_batches(len(latents), size, work, none_yet))
 
         def decode(latents: Tensor) -> Tensor:
-            return torch.cat(in_batches(len(latents), size, lambda part: self.decode(latents[part]), on_batch))
+            def work(part: slice) -> Tensor:
+                images = self.decode(latents[part])
+                if on_batch is not None:
+                    wait_for(images)
+                return images
+
+            return torch.cat(in_batches(len(latents), size, work, on_batch))
 
         return replace(self, encode=encode, predict_noise=predict_noise, decode=decode, by_stage=False)
 
@@ -143,10 +156,16 @@ def restore_crops(
         in_passes(len(crops), max(len(crops), 1), begin, finish)
     else:
         step = one_step
-        in_passes(len(crops), batch_size, begin, finish, on_batch)
+        ahead = 0 if prompts.embeds.device.type == "cpu" else 1  # a CPU works at once: nothing is gained, a stop late
+        in_passes(len(crops), batch_size, begin, finish, on_batch, ahead=ahead)
+    return crops.with_images(check_restored(images))
+
+
+def check_restored(images: Tensor) -> Tensor:
+    """The images that networks made. Raises ImageError for NaN."""
     if images.isnan().any():
         raise ImageError(
             "The networks gave NaN instead of faces. Choose another precision: bf16 or fp32 instead of fp16. If that "
             "does not help, the weights are damaged: get them again."
         )
-    return crops.with_images(images)
+    return images

@@ -16,7 +16,8 @@ from ..errors import ImageError
 from ..faces import FaceCrops, Faces
 from ..geometry.align import align_faces
 from ..models.osdface import OSDFaceModel
-from ..pipeline import enlarged, restore_image
+from ..models.restorer import Restorer
+from ..pipeline import restore_image
 from .denoise import reach_of, steady_crops
 from .track import find_cuts, thumbnails, track_faces
 
@@ -55,11 +56,10 @@ def follow_faces(
 def restore_video(
     frames: Iterable[Tensor],
     faces: Faces,
-    model: OSDFaceModel,
+    model: OSDFaceModel | Restorer,
     *,
     steady: float = 4.0,
     choose: Callable[[FaceCrops], FaceCrops] | None = None,
-    upscale: float = 1.0,
     **options: Any,
 ) -> Iterator[Composite]:
     """Restore the faces of a video: composites of a few frames each, in order, that number their frames from 0.
@@ -67,7 +67,6 @@ def restore_video(
     frames: the frames that `faces` were followed through, one after the other, each [1,3,H,W].
     steady: the smoothing that `steady_crops` takes out a video's noise with; 0 leaves it.
     choose: takes aligned crops and gives those to restore.
-    upscale: enlarge the frames by this factor, then paste the faces in.
     options: what else `restore_image` takes.
     Raises ImageError where there are other frames than the faces were found in.
     """
@@ -90,8 +89,7 @@ def restore_video(
             return crops if choose is None else choose(crops)
 
         photo = around[before : before + count]
-        background = enlarged(photo, upscale)
         own = faces.between(first, first + count)
-        yield restore_image(photo, model, faces=own, choose=steadied, background=background, **options)
+        yield restore_image(photo, model, faces=own, choose=steadied, **options)
         first, before = first + count, before + count
         known, before = known[max(before - reach, 0) :], min(before, reach)
