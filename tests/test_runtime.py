@@ -160,7 +160,7 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
     crops = nodes["crop"].OSDFaceCrop.execute(frames, faces, 256).args[0]
     passes = []
     hook = model.model.unet.register_forward_hook(lambda *_: passes.append(1))
-    restored = nodes["restore"].OSDFaceRestore.execute(model, crops, 4, False, 0, 399).args[0]
+    restored = nodes["restore"].OSDFaceRestore.execute(model, crops, sample=False, seed=0, batch_size=4).args[0]
     hook.remove()
     pasted = nodes["paste"].OSDFacePaste.execute(frames, restored, 1.0, 0.1)
     image, mask, report = pasted.args
