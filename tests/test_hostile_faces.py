@@ -2,6 +2,8 @@
 
 import json
 import math
+import resource
+from dataclasses import replace
 
 import pytest
 import torch
@@ -153,3 +155,14 @@ def test_crops_have_a_size_that_fits_memory(size):
 def test_files_of_other_values_are_named_too(kind, data):
     with pytest.raises(ImageError):
         kind.from_json(data)
+
+
+def test_a_crop_of_half_a_pixel_is_pasted_in_little_memory():
+    """Every pixel of the photo is the mean of a thousand by a thousand of the crop."""
+    scale = 2048 / 0.6
+    matrix = torch.tensor([[[scale, 0, -30 * scale], [0, scale, -20 * scale]]], dtype=torch.float64)
+    crops = FaceCrops(torch.ones(1, 3, 2048, 2048), replace(WHOLE, faces=(face_at(30.3, 20.3, 1),)), matrix)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = paste_faces(IMAGE, crops)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kilobytes
+    assert result.image.isfinite().all()

@@ -121,6 +121,7 @@ def test_progress_moves_with_every_batch_of_faces(inside):
     steps = []
     boxes = [FACE | {"x": 100 + 40 * n} for n in range(5)]
     prompt = step_by_step(detect={"boxes": boxes}, restore={"batch_size": 2})
+    del prompt["detect"]["inputs"]["detector"]  # so that the boxes are trusted
 
     def tell(kind, data):
         if kind == "progress" and data["node"] == "restore":
@@ -134,6 +135,7 @@ def test_an_interrupt_ends_the_node_at_the_next_batch(inside):
     steps = []
     boxes = [FACE | {"x": 90 + 40 * n} for n in range(5)]
     prompt = step_by_step(detect={"boxes": boxes}, restore={"batch_size": 1})
+    del prompt["detect"]["inputs"]["detector"]  # so that the boxes are trusted
 
     def tell(kind, data):
         if kind == "progress" and data["node"] == "restore":
@@ -149,20 +151,16 @@ def test_an_interrupt_ends_the_node_at_the_next_batch(inside):
 def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_passes(inside, runtime):
     """Frames with 0 to 5 faces: same shape and order, untouched frames the same, ceil(faces / batch) passes."""
 
-    nodes = {
-        name: sys.modules[f"pack.nodes.{name}"]
-        for name in ("detect", "crop", "restore", "paste", "load", "load_network")
-    }
+    nodes = {name: sys.modules[f"pack.nodes.{name}"] for name in ("detect", "crop", "restore", "paste", "load")}
     frames = torch.rand(16, 240, 320, 3)
     counts = [n % 6 for n in range(16)]
     boxes = [[{"x": 10 + 50 * k, "y": 60, "width": 60, "height": 80} for k in range(count)] for count in counts]
     model = nodes["load"].OSDFaceLoadModel.execute("starter (built in)", "none", "auto").args[0]
-    detector = nodes["load_network"].OSDFaceLoadDetector.execute(detector="detection_mobilenet0.25_Final.pth").args[0]
-    faces = nodes["detect"].OSDFaceDetect.execute(frames, 0.8, detector, boxes).args[0]
+    faces = nodes["detect"].OSDFaceDetect.execute(frames, 0.8, boxes=boxes).args[0]
     crops = nodes["crop"].OSDFaceCrop.execute(frames, faces, 256).args[0]
     passes = []
     hook = model.model.unet.register_forward_hook(lambda *_: passes.append(1))
-    restored = nodes["restore"].OSDFaceRestore.execute(model, crops, 4, False, 0, 399).args[0]
+    restored = nodes["restore"].OSDFaceRestore.execute(model, crops, sample=False, seed=0, batch_size=4).args[0]
     hook.remove()
     pasted = nodes["paste"].OSDFacePaste.execute(frames, restored, 1.0, 0.1)
     image, mask, report = pasted.args

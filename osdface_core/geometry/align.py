@@ -22,6 +22,9 @@ FFHQ_TEMPLATE_512 = np.array(
 )
 """Where the five landmarks of an FFHQ face lie in a 512x512 crop (facexlib's figures, and so every peer's)."""
 
+MOST_SAMPLES = 256
+"""What one pixel is averaged from at most, a side: an image that shrinks by more shows nothing anyway."""
+
 OUTSIDE = "outside the image"
 CANNOT_ALIGN = "its landmarks do not fit a face (is the photo upside down?)"
 
@@ -127,7 +130,7 @@ def warp(
     """
     to_image = inverse(to_output.double())
     pixels_covered = torch.linalg.det(to_image[:, :2]).abs().sqrt().item() * aperture
-    samples = max(1, ceil(pixels_covered / spacing - 1e-6))
+    samples = min(max(1, ceil(pixels_covered / spacing - 1e-6)), MOST_SAMPLES)
     height, width = size
     within = ((torch.arange(samples, dtype=torch.float64) + 0.5) / samples - 0.5) * aperture
     x = (torch.arange(width)[:, None] + within).flatten()
