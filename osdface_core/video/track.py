@@ -27,7 +27,8 @@ before and after it change; a fast pan or a flash of light goes on for longer th
 def track_faces(faces: Faces, *, smoothing: float = 6.0, max_gap: int = 5, cuts: Iterable[int] = ()) -> Faces:
     """Follow the faces of a video, whose frames `faces` were found in: `index` becomes one person's in all frames.
 
-    Persons are numbered as they appear, in the detector's order within a frame. After a cut everyone is new.
+    Persons are numbered as they appear, in the detector's order within a frame. After a cut everyone is new. Faces that
+    are left out already are numbered after all of them.
 
     smoothing: landmarks and boxes of a resting face are averaged over about so many frames to either side (the standard
         deviation of a Gaussian). The faster a face moves, the fewer they are; 0 leaves them as detected.
@@ -39,7 +40,8 @@ def track_faces(faces: Faces, *, smoothing: float = 6.0, max_gap: int = 5, cuts:
         tracks += follow([face for face in faces if first <= face.frame < end], max_gap)
     steady = (smooth(fill_gaps(track), smoothing) for track in tracks)
     numbered = [replace(face, index=index) for index, track in enumerate(steady) for face in track]
-    return faces.keep(sorted(numbered, key=lambda face: (face.frame, face.index)))
+    gone = tuple(replace(it, face=replace(it.face, index=it.face.index + len(tracks))) for it in faces.left_out)
+    return replace(faces, left_out=gone).keep(sorted(numbered, key=lambda face: (face.frame, face.index)))
 
 
 def follow(faces: Iterable[Face], max_gap: int) -> list[list[Face]]:
