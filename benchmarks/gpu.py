@@ -185,7 +185,7 @@ def variants(card: Any, load: Callable[..., Subject] = build, counts: tuple[int,
     tasks: dict[str, Callable[[], Figures]] = {
         "as it is": measure,
         "PyTorch's GroupNorm": lambda: measure(pytorchs_norm),
-        "upsampling not folded": lambda: measure(lambda: setting(convolution, "FOLD_UPSAMPLING", False)),
+        "upsampling not folded": lambda: measure(lambda: setting(convolution, "FOLD_PIXELS", 1 << 40)),
         "VRE in IEEE float32": lambda: measure(lambda: setting(subject.model.vre, "tf32", False)),
         "cudnn.benchmark": lambda: measure(lambda: setting(torch.backends.cudnn, "benchmark", True)),
         "NCHW throughout": lambda: measure(lambda: nchw(subject.model)),
@@ -221,12 +221,18 @@ def nchw(model: OSDFaceModel) -> Iterator[None]:
     """Everything in PyTorch's other memory layout, which our norm does not know."""
     with ExitStack() as stack:
         stack.enter_context(pytorchs_norm())
-        stack.enter_context(setting(convolution, "FOLD_UPSAMPLING", False))
+        stack.enter_context(setting(convolution, "FOLD_PIXELS", 1 << 40))
         for network in (autoencoder, unet):
             stack.enter_context(setting(network, "channels_last", Tensor.contiguous))
-        model.to(memory_format=torch.contiguous_format)
-        stack.callback(model.to, memory_format=torch.channels_last)
+        stack.callback(lay_out, model, torch.channels_last)
+        lay_out(model, torch.contiguous_format)
         yield
+
+
+def lay_out(model: OSDFaceModel, layout: torch.memory_format) -> None:
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def rivals(card: Any, authors: Path | None = None, work: Path | None = None) -> Figures:

@@ -60,8 +60,7 @@ def main() -> None:
     whole = held("fp16", 1, LARGE)
     rows += ["", f"| fp16, one image of {LARGE}x{LARGE} | whole | in stripes |", "|---|---|---|"]
     rows += [f"| {part} | {whole[part]:.2f} | {striped[part]:.2f} |" for part in ("encode", "decode")]
-    figures = ", ".join(f'"{part}": {size:.2f}e9' for part, size in face(table).items())
-    rows += ["", f"HELD = {{{figures}}}"]
+    rows += ["", "HELD = {" + ", ".join(f'"{part}": {size:.2f}e9' for part, size in face(table).items()) + "}"]
     sys.stdout.write("\n".join(rows) + "\n")
 
 

@@ -14,6 +14,7 @@ import argparse
 import json
 import multiprocessing
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -41,6 +42,8 @@ Figures = dict[str, Any]
 
 def main() -> None:
     chosen = arguments()
+    if chosen.authors:
+        check_imports(chosen.authors)
     write_weights(chosen.work, chosen.shared)
     figures: Figures = {
         "machine": describe(chosen.device, chosen.threads),
@@ -72,6 +75,17 @@ def arguments() -> argparse.Namespace:
     if chosen.precision == "auto":
         chosen.precision = "fp16" if chosen.device == "cuda" else "fp32"
     return chosen
+
+
+def check_imports(checkout: Path) -> None:
+    """End here, and not after minutes of figures, where the authors' program cannot be imported."""
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import infer"
+    done = subprocess.run([sys.executable, "-c", script, str(checkout)], capture_output=True, text=True)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1]
+        sys.exit(
+            f"The program in {checkout} cannot be imported ({reason}). Install what it needs, or leave --authors out."
+        )
 
 
 def write_weights(work: Path, shared: Path) -> None:
@@ -112,9 +126,13 @@ def compete(chosen: argparse.Namespace) -> Figures:
             process = context.Process(target=take_turn, args=(other, *options))
             process.start()
             other.close()
-            turns[name].append(pipe.recv())
+            try:
+                turns[name].append(pipe.recv())
+            except EOFError:
+                sys.stderr.write(f"{name} failed: its figures are missing\n")
             process.join()
-    return {"bundle": (chosen.work / "bundle.safetensors").stat().st_size / 1e9, "turns": turns}
+    there = {name: own for name, own in turns.items() if own}
+    return {"bundle": (chosen.work / "bundle.safetensors").stat().st_size / 1e9, "turns": there}
 
 
 def token_selection(device: str, batch: int = 8) -> Figures:

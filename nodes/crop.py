@@ -4,7 +4,6 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces, align_faces
-from ..osdface_core.geometry.align import CANNOT_ALIGN
 from . import sockets
 from .runtime import intermediate, log
 
@@ -40,9 +39,8 @@ class OSDFaceCrop(io.ComfyNode):
     @classmethod
     def execute(cls, image: Tensor, faces: Faces, size: int) -> io.NodeOutput:
         crops = align_faces(intermediate(sockets.from_image(image)), faces, size)
-        for face in faces:
-            if face not in crops.faces:
-                log.warning("OSDFace: face %d of image %d left out: %s", face.index, face.frame, CANNOT_ALIGN)
+        for entry in crops.faces.left_out[len(faces.left_out) :]:
+            log.warning("OSDFace: face %d of image %d left out: %s", entry.face.index, entry.face.frame, entry.reason)
         return io.NodeOutput(crops, sockets.crops_to_image(crops.images))
 
 

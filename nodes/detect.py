@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..osdface_core.detection.boxes import faces_of_boxes
 from ..osdface_core.detection.mediapipe import faces_of_meshes
 from ..osdface_core.detection.overlay import draw_numbers
 from ..osdface_core.errors import ImageError
@@ -12,6 +13,7 @@ from . import sockets
 from .runtime import Resident
 
 MANY = 1000
+TRUSTED = "no detector is connected: every box is taken for an upright face"
 
 
 class OSDFaceDetect(io.ComfyNode):
@@ -30,7 +32,8 @@ class OSDFaceDetect(io.ComfyNode):
                 sockets.Detector.Input(
                     "detector",
                     optional=True,
-                    tooltip="Connect Load Face Detector. Only with face landmarks can it stay open.",
+                    tooltip="Connect Load Face Detector. Without it boxes are trusted to hold an upright face each; "
+                    "face landmarks need none.",
                 ),
                 sockets.threshold_input(advanced=False),
                 io.BoundingBox.Input(
@@ -39,7 +42,7 @@ class OSDFaceDetect(io.ComfyNode):
                     force_input=True,
                     socketless=False,
                     tooltip="Connect another detector's boxes to take those faces, in their order, at any threshold. "
-                    "Leave it open to detect.",
+                    "Boxes without a face in them are left out. Leave it open to detect.",
                 ),
                 *sockets.size_inputs(),
                 sockets.input_for(Detect, "max_count", optional=True, default=MANY, max=MANY),
@@ -78,13 +81,20 @@ class OSDFaceDetect(io.ComfyNode):
             if boxes is not None:
                 raise ImageError("Boxes and face landmarks are both connected. Disconnect one of them.")
             faces = faces_of_meshes(face_landmarks, len(pixels), *pixels.shape[2:])
-        elif detector is None:
-            raise ImageError("There is nothing to find the faces with: connect Load Face Detector, or face landmarks.")
         elif boxes is not None:
             per_frame = sockets.from_bounding_boxes(boxes, len(pixels))
-            faces = detector.use().look_inside(pixels, per_frame, any_rotation=any_rotation)
+            if detector is None:
+                faces = faces_of_boxes(per_frame, *pixels.shape[2:])
+            else:
+                faces = detector.use().look_inside(pixels, per_frame, any_rotation=any_rotation)
+        elif detector is None:
+            raise ImageError(
+                "There is nothing to find the faces with: connect Load Face Detector, boxes or face landmarks."
+            )
         else:
             faces = detector.use().detect(pixels, threshold=threshold, any_rotation=any_rotation)
         faces, _ = select_by_limits(faces, min_size=min_size, max_size=max_size, max_count=max_count)
         preview = sockets.to_image(draw_numbers(pixels, faces))
-        return io.NodeOutput(faces, faces.to_bounding_boxes(), len(faces), preview, ui={"text": [faces.summary()]})
+        trusted = boxes is not None and detector is None
+        text = f"{faces.summary()}\n{TRUSTED}" if trusted else faces.summary()
+        return io.NodeOutput(faces, faces.to_bounding_boxes(), len(faces), preview, ui={"text": [text]})

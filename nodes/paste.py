@@ -76,6 +76,7 @@ class OSDFacePaste(io.ComfyNode):
     ) -> io.NodeOutput:
         pixels = intermediate(sockets.from_image(image))
         region = None if mask is None else sockets.from_mask(mask, *pixels.shape[2:])
+        own = None if face_masks is None or not len(crops) else sockets.from_mask(face_masks, *face_masks.shape[-2:])
         result = paste_faces(
             pixels,
             crops,
@@ -83,7 +84,7 @@ class OSDFacePaste(io.ComfyNode):
             feather=feather,
             mask=region,
             shape=shape,
-            crop_masks=face_masks if len(crops) else None,
+            crop_masks=own,
         )
         report = json.dumps(result.report_json(), indent=1)
         return io.NodeOutput(

@@ -70,8 +70,9 @@ class Resident:
         for module in self.patcher.model.modules():
             if not isinstance(module, CastWeightBiasOp):
                 for name, parameter in list(module.named_parameters(recurse=False)):
-                    if parameter.device != device:
-                        setattr(module, name, nn.Parameter(parameter.to(device), requires_grad=False))
+                    there = parameter.to(device)
+                    if there is not parameter:
+                        setattr(module, name, nn.Parameter(there, requires_grad=False))
                 for name, buffer in list(module.named_buffers(recurse=False)):
                     setattr(module, name, buffer.to(device))
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..osdface_core import Composite
 from ..osdface_core.errors import ImageError
-from ..osdface_core.faces import Box, Face
+from ..osdface_core.faces import Box, Face, check_finite
 from ..osdface_core.options import Detect, Options, Restore, kind_of
 
 Model = io.Custom("OSDFACE_MODEL")
@@ -103,14 +103,8 @@ def from_image(image: Tensor) -> Tensor:
     pixels = image[..., :3].float().movedim(-1, 1)
     if pixels.shape[1] < 3:
         pixels = pixels[:, :1].expand(-1, 3, -1, -1)
-    return finite(pixels, "image")
-
-
-def finite(values: Tensor, name: str) -> Tensor:
-    """The values. Raises ImageError for NaN."""
-    if not values.isfinite().all():
-        raise ImageError(f"The {name} holds NaN or infinite values: the node before it has failed. Look at its result.")
-    return values
+    check_finite(pixels, "image")
+    return pixels
 
 
 def to_image(pixels: Tensor) -> Tensor:
@@ -146,7 +140,8 @@ def said(result: Composite) -> dict[str, list[str]]:
 
 def from_mask(mask: Tensor, height: int, width: int) -> Tensor:
     """MASK [B,h,w] or [h,w] of any size -> [B,height,width], 0..1. Raises ImageError for NaN."""
-    mask = finite(mask, "mask").float().clamp(0, 1).reshape(-1, 1, *mask.shape[-2:])
+    check_finite(mask, "mask")
+    mask = mask.float().clamp(0, 1).reshape(-1, 1, *mask.shape[-2:])
     if mask.shape[2:] != (height, width):
         mask = F.interpolate(mask, (height, width), mode="bilinear", antialias=True)
     return mask[:, 0]

@@ -64,16 +64,24 @@ def arithmetic(device: torch.device, *, tf32: bool) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    backends: tuple[Any, ...] = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+    switches = arithmetic_switches()
     with _arithmetic:
-        before = [backend.fp32_precision for backend in backends]
+        before = [getattr(backend, name) for backend, name, _, _ in switches]
         try:
-            for backend in backends:
-                backend.fp32_precision = "tf32" if tf32 else "ieee"
+            for backend, name, coarse, fine in switches:
+                setattr(backend, name, coarse if tf32 else fine)
             yield
         finally:
-            for backend, precision in zip(backends, before, strict=True):
-                backend.fp32_precision = precision
+            for (backend, name, _, _), value in zip(switches, before, strict=True):
+                setattr(backend, name, value)
+
+
+def arithmetic_switches() -> list[tuple[Any, str, object, object]]:
+    """PyTorch's switches of float32 on CUDA: where they are, and their values for TF32 and for IEEE float32."""
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    if hasattr(cudnn, "conv"):  # from PyTorch 2.9 on
+        return [(part, "fp32_precision", "tf32", "ieee") for part in (cudnn.conv, products)]
+    return [(part, "allow_tf32", True, False) for part in (cudnn, products)]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -14,10 +14,23 @@ import torch
 from torch import Tensor
 
 from .errors import ImageError
-from .serialization import Json, tensor_from_json, tensor_to_json
+from .serialization import Json, number, reading, tensor_from_json, tensor_to_json, whole
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
+
+
+MOST_FACES = 1000
+"""How many faces of one image there are at most."""
+
+LARGEST = 10_000_000
+"""Sides of images and places in them, in pixels, and how many frames and faces there are, do not go beyond this."""
+
+CROP_SIDES = (8, 8192)
+"""Pixels that a crop's side may have."""
+
+CROP_IN_PHOTO = (0.5, 64)
+"""What a crop may show at least, in pixels of its photo a side, and at most, in sides of its photo."""
 
 
 @dataclass(frozen=True)
@@ -64,22 +77,21 @@ class Face:
 
     @classmethod
     def from_json(cls, data: Json) -> "Face":
-        """Raises ImageError where `data` does not describe a face."""
-        try:
-            left, top, right, bottom = (float(value) for value in data["box"])
-            landmarks = tuple((float(x), float(y)) for x, y in data["landmarks"])
-            face = cls(
-                int(data["frame"]), int(data["index"]), (left, top, right, bottom), float(data["score"]), landmarks
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ImageError(
-                f"This is not a face: {data!r} ({error}). Expected frame, index, box [4], score and landmarks [5][2], "
-                "as `osdface detect --json` writes them."
-            ) from error
-        if len(face.landmarks) != 5:
-            raise ImageError(f"Face {face.index} has {len(face.landmarks)} landmarks; five are needed.")
-        if not face.is_finite:
-            raise ImageError(f"Face {face.index} of frame {face.frame} has values that are no numbers: {data!r}.")
+        """Raises ImageError where `data` does not describe a face, or one beyond what `LARGEST` allows."""
+        expected = "frame, index, box [4], score and landmarks [5][2], as `osdface detect --json` writes them"
+        with reading("a face", expected):
+            left, top, right, bottom = (number(value) for value in data["box"])
+            landmarks = tuple((number(x), number(y)) for x, y in data["landmarks"])
+            frame, index, score = whole(data["frame"]), whole(data["index"]), number(data["score"])
+        face = cls(frame, index, (left, top, right, bottom), score, landmarks)
+        check_range(0, LARGEST, frame=frame, index=index)
+        check_range(0, 1, score=score)
+        for value in (*face.box, *chain(*landmarks)):
+            check_range(-LARGEST, LARGEST, coordinate=value)
+        if len(landmarks) != 5:
+            raise ImageError(f"Face {index} has {len(landmarks)} landmarks; five are needed.")
+        if left > right or top > bottom:
+            raise ImageError(f"The box {face.box} of face {index} ends before it begins: left, top, right, bottom.")
         return face
 
 
@@ -101,8 +113,12 @@ class FaceReport:
 
     @classmethod
     def from_json(cls, data: Json) -> "FaceReport":
-        face, identity = Face.from_json(data), data.get("identity")
-        return cls(face, bool(data["restored"]), str(data["reason"]), None if identity is None else float(identity))
+        """Raises ImageError where `data` does not describe what became of a face."""
+        face = Face.from_json(data)
+        with reading("the report of a face", "a face with restored, reason and identity"):
+            identity = data.get("identity")
+            alike = None if identity is None else number(identity)
+            return cls(face, bool(data["restored"]), str(data["reason"]), alike)
 
 
 @dataclass(frozen=True)
@@ -165,21 +181,24 @@ class Faces:
 
     @classmethod
     def from_json(cls, data: Json) -> "Faces":
-        """Raises ImageError where `data` does not describe the faces of a batch."""
-        try:
+        """Raises ImageError where `data` does not describe the faces of a batch, or a frame has over `MOST_FACES`."""
+        expected = "frames, height, width and faces, as `osdface detect --json` writes them"
+        with reading("the faces of an image", expected):
+            size = {name: whole(data[name]) for name in ("frames", "height", "width")}
+            check_range(1, LARGEST, **size)
             faces = tuple(Face.from_json(face) for face in data["faces"])
             left_out = tuple(FaceReport.from_json(entry) for entry in data.get("left_out", ()))
-            batch = cls(faces, int(data["frames"]), int(data["height"]), int(data["width"]), left_out)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ImageError(
-                f"These are not the faces of an image ({type(error).__name__}: {error}). Expected frames, height, "
-                "width and faces, as `osdface detect --json` writes them."
-            ) from error
-        if min(batch.frames, batch.height, batch.width) < 1:
-            raise ImageError(f"There are no {batch.frames} image(s) of {batch.width}x{batch.height}.")
+        batch = cls(faces, **size, left_out=left_out)
+        for frame, count in Counter(face.frame for face in faces).items():
+            if count > MOST_FACES:
+                raise ImageError(f"There are more than {MOST_FACES} faces in frame {frame}. Leave some out.")
+        numbers: set[tuple[int, int]] = set()
         for face in (*batch, *(entry.face for entry in batch.left_out)):
             if not 0 <= face.frame < batch.frames:
                 raise ImageError(f"Face {face.index} is in frame {face.frame}, but there are {batch.frames} frame(s).")
+            if (face.frame, face.index) in numbers:
+                raise ImageError(f"Two faces of frame {face.frame} have the number {face.index}. Give each its own.")
+            numbers.add((face.frame, face.index))
         return batch
 
 
@@ -200,8 +219,12 @@ class FaceCrops:
         count = len(self.faces)
         if self.images.ndim != 4 or self.images.shape[:2] != (count, 3) or self.images.shape[2] != self.images.shape[3]:
             raise ValueError(f"images must be [{count},3,S,S] for {count} faces, not {list(self.images.shape)}")
+        if not self.images.is_floating_point():
+            raise ValueError(f"images must be floating point, 0..1, not {self.images.dtype}")
         if self.to_crop.shape != (count, 2, 3):
             raise ValueError(f"to_crop must be [{count},2,3], not {list(self.to_crop.shape)}")
+        if self.identity is not None and len(self.identity) != count:
+            raise ValueError(f"there are {len(self.identity)} identities for {count} faces")
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -230,13 +253,14 @@ class FaceCrops:
     def with_images(self, images: Tensor) -> "FaceCrops":
         """The same faces with other pixels [N,3,S,S], at any size: restored or edited elsewhere.
 
-        Raises ImageError where there is not one square image for every face.
+        Raises ImageError where there is not one square image for every face, or they are not floating point.
         """
-        if images.ndim != 4 or images.shape[0] != len(self) or images.shape[2] != images.shape[3]:
+        if images.ndim != 4 or images.shape != (len(self), 3, *images.shape[3:] * 2) or not images.is_floating_point():
             raise ImageError(
-                f"There are {len(self)} face crops, so {len(self)} square images are needed, not {len(images)} of "
-                f"{images.shape[-1]}x{images.shape[-2]}. Keep the number, the order and the shape of the crops."
+                f"There are {len(self)} face crops, so {len(self)} square images are needed, not "
+                f"{described(images)}. Keep the number, the order and the shape of the crops."
             )
+        check_range(*CROP_SIDES, **{"the side of the images": images.shape[-1]})
         scale = images.shape[-1] / self.size
         to_crop = self.to_crop * scale
         to_crop[:, :, 2] += (scale - 1) / 2
@@ -252,26 +276,25 @@ class FaceCrops:
 
     @classmethod
     def from_json(cls, data: Json) -> "FaceCrops":
-        images, to_crop = tensor_from_json(data["images"]), tensor_from_json(data["to_crop"])
-        identity = data.get("identity")
-        return cls(images, Faces.from_json(data["faces"]), to_crop, None if identity is None else tuple(identity))
+        """Raises ImageError where `data` does not describe crops of faces, or they do not come from their image."""
+        with reading("face crops", "images (float32), faces and to_crop (float64), as `to_json` writes them"):
+            images, to_crop = tensor_from_json(data["images"]), tensor_from_json(data["to_crop"])
+            if (images.dtype, to_crop.dtype) != (torch.float32, torch.float64):
+                raise TypeError(f"images in {images.dtype}, to_crop in {to_crop.dtype}")
+            identity = data.get("identity")
+            alike = None if identity is None else tuple(number(value) for value in identity)
+            crops = cls(images, Faces.from_json(data["faces"]), to_crop, alike)
+        check_range(*CROP_SIDES, **{"the side of the crops": crops.size})
+        check_finite(images, "face crop")
+        check_origin(crops)
+        return crops
 
 
-def number_in_reading_order(faces: Iterable[Face]) -> tuple[Face, ...]:
-    """Number the faces of one frame row by row, left to right within a row.
-
-    A face belongs to the row above it where its centre lies within half of that row's first face. The order does not
-    depend on the order the faces come in; equal places are told apart by score, best first.
-    """
-    waiting = sorted(faces, key=lambda face: (face.box[1] + face.box[3], face.box[0], -face.score))
-    ordered: list[Face] = []
-    while waiting:
-        first = waiting[0]
-        limit = first.box[1] + first.box[3] + first.height  # twice (centre + half a height)
-        row = [face for face in waiting if face.box[1] + face.box[3] <= limit]
-        waiting = waiting[len(row) :]
-        ordered += sorted(row, key=lambda face: (face.box[0], -face.score))
-    return tuple(replace(face, index=index) for index, face in enumerate(ordered))
+def described(images: Tensor) -> str:
+    """How many images of which size [N,C,H,W] there are, for people; any other tensor by its shape."""
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        return f"{list(images.shape)} in {images.dtype}"
+    return f"{len(images)} of {images.shape[3]}x{images.shape[2]}"
 
 
 def check_image(image: Tensor) -> None:
@@ -281,6 +304,45 @@ def check_image(image: Tensor) -> None:
             f"Expected an image batch [B,3,H,W] in float32, 0..1; got {list(image.shape)} {image.dtype}. "
             "Grey and RGBA images have to be turned into RGB first: `osdface_core.read_photo` does."
         )
+
+
+def check_faces(image: Tensor, faces: Faces) -> None:
+    """Raise ImageError unless these are the faces of images such as `image` [B,3,H,W]."""
+    check_image(image)
+    frames, _, height, width = image.shape
+    if (faces.frames, faces.height, faces.width) != (frames, height, width):
+        raise ImageError(
+            f"These faces were found in {faces.frames} image(s) of {faces.width}x{faces.height}, but the image given "
+            f"is {frames} of {width}x{height}. Detect the faces again on this image."
+        )
+
+
+def check_origin(crops: FaceCrops) -> None:
+    """Raise ImageError for a crop whose matrix is not finite, or takes it from next to nothing or far beyond its photo.
+
+    To average next to nothing takes more samples than there is memory for.
+    """
+    least, most = CROP_IN_PHOTO
+    side = crops.size / torch.linalg.det(crops.to_crop[:, :, :2]).abs().sqrt()
+    fits = (side >= least) & (side <= most * max(crops.faces.height, crops.faces.width))
+    for place in (~(fits & crops.to_crop.flatten(1).isfinite().all(1))).nonzero().flatten().tolist():
+        raise ImageError(
+            f"Crop {place} does not come from the image ({crops.faces.width}x{crops.faces.height}): its matrix is "
+            f"{crops.to_crop[place].tolist()}. Cut the crops again."
+        )
+
+
+def check_finite(values: Tensor, name: str) -> None:
+    """Raise ImageError where there are NaN or infinities among the values. `name`: what they are, for people."""
+    if values.numel() and not torch.stack(values.aminmax()).isfinite().all():
+        raise ImageError(f"The {name} holds NaN or infinite values: the node before it has failed. Look at its result.")
+
+
+def check_range(low: float, high: float, **values: float) -> None:
+    """Raise ImageError for the first value, by its name, that does not lie between `low` and `high`, both allowed."""
+    for name, value in values.items():
+        if not low <= value <= high:  # NaN does not
+            raise ImageError(f"{name} is {value}: it must lie between {low:g} and {high:g}.")
 
 
 def inverse(matrices: Tensor) -> Tensor:

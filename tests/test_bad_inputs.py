@@ -79,14 +79,14 @@ def test_a_single_pixel_comes_back_as_it_was(host):
 
 
 @pytest.mark.parametrize("kind", ["NaN", "infinite"])
-@pytest.mark.parametrize("place", ["detect", "crop", "paste", "set", "mask", "background"])
+@pytest.mark.parametrize("place", ["detect", "crop", "paste", "set", "mask", "face_masks", "background"])
 def test_an_image_that_holds_no_numbers_is_an_error_wherever_it_arrives(host, kind, place):
     odd = {"image": ["odd", 0]}
     prompt = steps(odd={"kind": kind}, **{place: odd} if place in ("detect", "crop", "paste") else {})
     if place == "set":
         prompt["set"]["inputs"]["images"] = ["odd", 0]
-    if place == "mask":
-        prompt["paste"]["inputs"]["mask"] = ["odd", 1]
+    if place in ("mask", "face_masks"):
+        prompt["paste"]["inputs"][place] = ["odd", 1]
     if place == "background":
         prompt = all_in_one(background=["odd", 0]) | {"odd": prompt["odd"]}
     fails(host, prompt, "holds NaN or infinite values: the node before it has failed")

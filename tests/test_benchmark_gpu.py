@@ -52,7 +52,7 @@ class FakeSubject:
 
     def __init__(self, card):
         self.card, self.cold = card, 3
-        self.model = SimpleNamespace(vre=SimpleNamespace(tf32=True), to=lambda memory_format: None)
+        self.model = SimpleNamespace(vre=SimpleNamespace(tf32=True), parameters=list)
         card.log.append("load")
 
     def on_device(self, count):
@@ -115,9 +115,9 @@ def test_variants_leave_everything_as_it_was(card):
         loaded.append(compiled)
         return FakeSubject(card)
 
-    before = (gpu.convolution.FOLD_UPSAMPLING, torch.backends.cudnn.benchmark, gpu.autoencoder.channels_last)
+    before = (gpu.convolution.FOLD_PIXELS, torch.backends.cudnn.benchmark, gpu.autoencoder.channels_last)
     found = gpu.variants(card, load)
-    assert before == (gpu.convolution.FOLD_UPSAMPLING, torch.backends.cudnn.benchmark, gpu.autoencoder.channels_last)
+    assert before == (gpu.convolution.FOLD_PIXELS, torch.backends.cudnn.benchmark, gpu.autoencoder.channels_last)
     assert not gpu.triton_norm.broken.is_set()
     assert loaded == [False, True]
     assert all(set(figures) == {"1", "8"} for figures in found.values()), found

@@ -343,3 +343,83 @@ def test_the_feather_widens_the_border():
     crops = restored(image, some_faces())
     sums = [paste_faces(image, crops, feather=feather).mask.sum() for feather in (0, 0.1, 0.3, 0.5)]
     assert sums == sorted(sums, reverse=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("where", ["mask", "crop_masks", "image", "crops"])
+def test_what_holds_no_numbers_is_named_before_any_work(where, value):
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    masks = {"mask": torch.ones(1, 120, 160), "crop_masks": torch.ones(4, 64, 64)}
+    values = masks.get(where, image if where == "image" else crops.images)
+    values.view(-1)[values.numel() // 2] = value
+    with pytest.raises(ImageError, match="holds NaN or infinite values"):
+        paste_faces(image, crops, **masks)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strength": 2}, "strength is 2: it must lie between 0 and 1"),
+        ({"strength": float("nan")}, "strength is nan"),
+        ({"feather": -0.1}, r"feather is -0.1: it must lie between 0 and 0\.5"),
+        ({"feather": float("inf")}, "feather is inf"),
+        ({"crop_masks": torch.ones(4, 0, 0)}, "4 masks are needed"),
+    ],
+)
+def test_what_is_out_of_range_is_named_before_any_work(options, message):
+    image = torch.rand(1, 3, 120, 160)
+    with pytest.raises(ImageError, match=message):
+        paste_faces(image, restored(image, some_faces()), **options)
+
+
+def test_masks_beyond_0_to_1_count_as_0_or_1():
+    image = torch.rand(1, 3, 120, 160)
+    crops = restored(image, some_faces())
+    mask, crop_masks = torch.randn(1, 120, 160) * 3, torch.randn(4, 64, 64) * 3
+    beyond = paste_faces(image, crops, mask=mask, crop_masks=crop_masks)
+    within = paste_faces(image, crops, mask=mask.clamp(0, 1), crop_masks=crop_masks.clamp(0, 1))
+    assert torch.equal(beyond.image, within.image)
+    assert 0 <= beyond.mask.min() < beyond.mask.max() <= 1
+
+
+def reasons_of(image, crops, **options):
+    result = paste_faces(image, crops, **options)
+    assert all(entry.restored != bool(entry.reason) for entry in result.report)
+    return result, [entry.reason for entry in result.report]
+
+
+def test_a_mask_that_leaves_every_pixel_as_it_was_restores_no_face():
+    """A ring around the face, where its own mask has all but faded."""
+    image = torch.rand(1, 3, 240, 320)
+    crops = restored(image, Faces((face_at(160, 120, 160),), 1, 240, 320), 160)
+    y, x = torch.meshgrid(torch.arange(240), torch.arange(320), indexing="ij")
+    ring = ((x - 160).abs().maximum((y - 120).abs()) > 78).float()[None]
+    result, reasons = reasons_of(image, crops, mask=ring)
+    assert result.mask.any()
+    assert (result.image - image).abs().max() < 0.5 / 255
+    assert reasons == ["outside the mask"]
+    assert "0 of 1 face(s) restored" in result.summary()
+
+
+@pytest.mark.parametrize("options", [{}, {"mask": torch.ones(1, 120, 160)}, {"shape": "ellipse"}])
+def test_a_crop_that_comes_back_as_it_was_cut_is_not_called_restored(options):
+    image = F.interpolate(torch.rand(1, 3, 12, 16), (120, 160), mode="bicubic").clamp(0, 1)
+    crops = restored(image, some_faces())
+    images = crops.images.clone()
+    images[3] = align_faces(image, some_faces(), 64).images[3]
+    _, reasons = reasons_of(image, crops.with_images(images), **options)
+    assert reasons == ["", "", "", "it looks as before"]
+
+
+def test_each_of_overlapping_faces_is_judged_by_itself():
+    image = F.interpolate(torch.rand(1, 3, 12, 16), (120, 160), mode="bicubic").clamp(0, 1)
+    crops = restored(image, some_faces())
+    masks = torch.ones(4, 64, 64)
+    masks[0] = 0
+    _, reasons = reasons_of(image, crops, crop_masks=masks)
+    assert reasons == ["outside the mask", "", "", ""]
+    images = crops.images.clone()
+    images[1] = align_faces(image, some_faces(), 64).images[1]
+    _, reasons = reasons_of(image, crops.with_images(images), strength=0.5)
+    assert reasons == ["", "it looks as before", "", ""]

@@ -4,6 +4,7 @@ import json
 import resource
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from conftest import ROOT, left_behind
 from facexlib.detection.retinaface import RetinaFace as FacexlibRetinaFace
 from safetensors.torch import save_file
 
-from osdface_core import Faces, ImageError, load_detector, read_photo
+from osdface_core import Faces, ImageError, align_faces, load_detector, paste_faces, read_photo
+from osdface_core.detection.boxes import faces_of_boxes
 from osdface_core.detection.detector import (
     LONG_SIDE,
     MOST_FACES,
+    NO_FACE,
     PIXELS,
     SHORT_SIDE,
     TOO_MANY,
@@ -381,21 +384,50 @@ def test_a_box_wide_enough_for_two_shows_the_face_in_its_middle(shared, detector
     """Two of the group whose neighbours fill more of the box than they do."""
     image = read_photo(shared / "images" / "group_solvay1927.jpg").pixels
     found = detector.detect(image).faces
-    chosen = [found[1], found[11]]
+    chosen = [found[9], found[11]]
     for face, true in zip(detector.look_inside(image, [[drawn(face, 2) for face in chosen]]), chosen, strict=True):
         assert np.abs(np.array(face.landmarks) - np.array(true.landmarks)).max() < 0.15 * true.width
 
 
-def test_a_box_without_a_visible_face_gets_an_upright_one(detector, astronaut):
+def test_a_box_without_a_face_in_it_is_left_out_and_keeps_its_number(detector, astronaut):
+    """In the sky, beside the face, or where the face was before the photo was scaled."""
+    (true,) = detector.detect(astronaut.pixels)
+    shoulder = (true.box[0] - 90, true.box[3] - 5, true.box[0] + 5, true.box[3] + 90)
+    sky = (10.0, 10.0, 90.0, 110.0)
+    looked = detector.look_inside(astronaut.pixels, [[sky, true.box, shoulder]])
+    assert [face.index for face in looked] == [1]
+    assert [(entry.face.index, entry.face.box) for entry in looked.left_out] == [(0, sky), (2, shoulder)]
+    assert {entry.reason for entry in looked.left_out} == {NO_FACE}
+    report = paste_faces(astronaut.pixels, align_faces(astronaut.pixels, looked, 64)).report_json()
+    assert [face["reason"] for face in report["faces"]] == [NO_FACE, "it looks as before", NO_FACE]
+    larger = F.interpolate(astronaut.pixels, scale_factor=2)
+    assert len(detector.look_inside(larger, [[true.box]])) == 0
+
+
+def test_boxes_without_a_detector_are_trusted_to_hold_upright_faces(detector, astronaut):
     true = detector.detect(astronaut.pixels).faces[0]
-    blank = torch.full_like(astronaut.pixels, 0.5)
-    face = detector.look_inside(blank, [[true.box]]).faces[0]
-    assert face.score == 0
+    (face,) = faces_of_boxes([[true.box]], 512, 512)
+    assert (face.box, face.score) == (true.box, 0)
     assert np.abs(np.array(face.landmarks) - np.array(true.landmarks)).max() < 0.15 * true.width
+    assert can_be_aligned(face)
+
+
+def test_boxes_must_lie_in_the_image_and_endless_ones_end(detector, astronaut):
+    trusted, looked_into = (
+        partial(faces_of_boxes, height=512, width=512),
+        partial(detector.look_inside, astronaut.pixels),
+    )
     for bad in ((900, 900, 950, 950), (200, 200, 100, 300), (float("nan"), 0, 50, 50), (0, 0, 0, 0)):
-        with pytest.raises(ImageError, match="Box 1 of frame 0 does not lie in the image"):
-            detector.look_inside(blank, [[true.box, bad]])
-    assert detector.look_inside(blank, [[(-1e30, -float("inf"), 1e30, float("inf"))]]).faces[0].score == 0
+        for faces_in in (trusted, looked_into):
+            with pytest.raises(ImageError, match="Box 1 of frame 0 does not lie in the image"):
+                faces_in([[(10, 10, 50, 50), bad]])
+    with pytest.raises(ImageError, match="boxes for 2 images, but the batch has 1"):
+        looked_into([[(10, 10, 50, 50)], []])
+    endless = [[(-1e30, -float("inf"), 1e30, float("inf"))]]
+    for faces in (trusted(endless), looked_into(endless)):
+        for face in (*faces, *(entry.face for entry in faces.left_out)):
+            assert face.is_finite
+            assert face.box == (-512, -512, 1024, 1024)
 
 
 def test_boxes_of_turned_faces_are_looked_into_from_every_side(shared, detector):

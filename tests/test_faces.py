@@ -1,14 +1,14 @@
 """The values: exact through JSON, faces numbered as a reader would, bad input named."""
 
 import json
-from random import Random
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import face_at
 
 from osdface_core import Composite, Face, FaceCrops, FaceReport, Faces, ImageError, Prompts
-from osdface_core.faces import check_image, number_in_reading_order
+from osdface_core.faces import check_image
 
 
 def through_json(value):
@@ -57,23 +57,19 @@ def test_json_of_something_else_is_named(data, message):
         Faces.from_json(data)
 
 
+def test_two_faces_of_a_frame_do_not_share_a_number_kept_or_left_out():
+    faces = Faces((face_at(8, 8, 8, index=3), face_at(9, 9, 8, frame=1, index=3)), 2, 20, 20)
+    assert through_json(faces) == faces
+    twice = replace(faces, left_out=(FaceReport(face_at(12, 9, 8, index=3), False, "why"),))
+    with pytest.raises(ImageError, match="Two faces of frame 0 have the number 3"):
+        through_json(twice)
+
+
 def test_a_face_needs_five_landmarks():
     data = face_at(8, 8, 8).to_json()
     data["landmarks"] = data["landmarks"][:3]
     with pytest.raises(ImageError, match="3 landmarks; five"):
         Face.from_json(data)
-
-
-def test_reading_order_goes_by_rows_whatever_order_faces_come_in():
-    first_row = [face_at(x, 100 + wobble, 90) for x, wobble in ((50, 8), (200, -8), (350, 3))]
-    second_row = [face_at(x, 220, 90) for x in (20, 120)]
-    expected = [face.box for face in first_row + second_row]
-    for seed in range(20):
-        shuffled = first_row + second_row
-        Random(seed).shuffle(shuffled)
-        numbered = number_in_reading_order(shuffled)
-        assert [face.box for face in numbered] == expected
-        assert [face.index for face in numbered] == list(range(5))
 
 
 @pytest.mark.parametrize(

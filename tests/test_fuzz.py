@@ -37,11 +37,11 @@ def changed(data, path, value):
 
 
 def restore(faces):
-    """Every face is cut, pasted and reported, or left out with a reason. Returns the report."""
+    """Every face is cut, changed, pasted and reported, or left out with a reason. Returns the report."""
     image = torch.rand(faces.frames, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
     crops = align_faces(image, faces, 32)
     assert crops.images.isfinite().all()
-    result = paste_faces(image, crops)
+    result = paste_faces(image, crops.with_images(1 - crops.images))
     assert result.image.isfinite().all()
     assert len(result.report) == len(faces) + len(faces.left_out)
     assert all(entry.restored != bool(entry.reason) for entry in result.report)

@@ -19,8 +19,9 @@ BUNDLE = "large.safetensors"
 
 
 @pytest.fixture
-def comfyui(tmp_path):
+def comfyui(tmp_path, monkeypatch):
     """A real ComfyUI of its own, with a bundle that is large where it is cheap to compute."""
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "1000000")  # else glibc keeps what is freed
     if "COMFYUI_PATH" not in os.environ:
         pytest.skip("no ComfyUI: set COMFYUI_PATH to a checkout (and COMFYUI_PYTHON to its Python)")
     if sys.platform != "linux":

@@ -11,7 +11,7 @@ from diffusers.models.autoencoders.vae import Decoder as DiffusersDecoder
 from diffusers.models.autoencoders.vae import Encoder as DiffusersEncoder
 from torch import nn
 
-from osdface_core.kernels import convolution, stripes
+from osdface_core.kernels import convolution, stripes, triton_norm
 from osdface_core.kernels.convolution import upsampled
 from osdface_core.kernels.group_norm import Norm
 from osdface_core.kernels.stripes import convolve_in_stripes
@@ -254,3 +254,16 @@ def test_it_compiles_without_a_break():
         for network, inputs in ((ours, (latents, shifts, context)), (vae.decoder, (latents,))):
             compiled = torch.compile(network, backend="eager", fullgraph=True)
             assert (compiled(*inputs) - network(*inputs)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("channels", [(32, 32), (64, 96)])
+def test_a_gpus_block_leaves_no_bias_out(monkeypatch, channels):
+    """Its biases are added by the norm and the sum that follow: here by PyTorch in their place."""
+    into, out = channels
+    block = randomised(ResnetBlock(into, out, 32, 1e-6, TORCH, time_channels=16))
+    x, shift = torch.randn(2, into, 12, 10), torch.randn(1, out)
+    expected = copy.deepcopy(block).double()(x.double(), shift.double())
+    with torch.no_grad():
+        monkeypatch.setattr(triton_norm, "usable", lambda x: True)
+        monkeypatch.setattr(triton_norm, "kernels", lambda: None)
+        assert (block(x, shift) - expected).abs().max() < 1e-4

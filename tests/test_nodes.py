@@ -128,7 +128,7 @@ def test_faces_that_become_somebody_else_are_left_as_they_were(host, load_embedd
     prompt["lines"] = node("PreviewAny", source=["identity", 2])
     outputs = host.run(prompt)
     assert outputs["lines"]["text"] == ["frame 0, face 0: 1.00"]
-    assert report(outputs)["faces"][0]["restored"]
+    assert report(outputs)["faces"][0]["reason"] == "it looks as before"
     prompt["identity"]["inputs"]["restored"] = ["set", 0]
     prompt["set"]["inputs"]["images"] = ["flipped", 0]
     prompt["flipped"] = node("ImageFlip", image=["crop", 1], flip_method="x-axis: vertically")
@@ -202,7 +202,7 @@ def test_detection_has_limits_and_finds_faces_upside_down(host):
 def test_without_anything_to_find_faces_with_the_node_says_what_to_connect(host):
     prompt = step_by_step()
     del prompt["detector"], prompt["detect"]["inputs"]["detector"]
-    with pytest.raises(NodeError, match="connect Load Face Detector, or face landmarks"):
+    with pytest.raises(NodeError, match="connect Load Face Detector, boxes or face landmarks"):
         host.run(prompt)
 
 

@@ -102,3 +102,11 @@ def test_files_that_are_no_parser_are_refused(tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(NotACheckpointError, match="no face parser"):
         load_parser(tmp_path / "other.pth")
+
+
+def test_crops_that_are_no_numbers_and_a_border_out_of_range_are_named(case):
+    parser, (_, crops) = load_parser(case[2]), crops_of()
+    with pytest.raises(ImageError, match=r"feather is nan: it must lie between 0 and 0\.5"):
+        parse_masks(parser, crops, feather=float("nan"))
+    with pytest.raises(ImageError, match="face crop holds NaN"):
+        parse_masks(parser, crops.with_images(crops.images / 0))

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, face_at
 from diffusers import AutoencoderTiny
 from host import fakes
 from host.graphs import FACE, node, restore_faces, step_by_step
 from safetensors.torch import save_file
 from torch._subclasses.fake_tensor import FakeTensorMode
+
+from osdface_core import Face, Faces
 
 
 @pytest.fixture
@@ -80,6 +82,18 @@ def test_parts_of_their_own_precision_and_a_tiny_decoder(inside, folders):
     assert vae.decoder.conv_in.weight.dtype == torch.bfloat16
     assert tiny is not halves
     assert tiny.model.decoder is not None
+
+
+def test_what_is_compiled_has_layers_that_can_be_compiled(runtime):
+    """And is on the card as a whole; all else is of layers whose weights may stay behind."""
+    plain = runtime.shared_weights("starter (built in)", "none", "auto")
+    compiled = runtime.shared_weights("starter (built in)", "none", "auto", compiled=True)
+    assert [plain.unet.partial, plain.vae.partial, compiled.unet.partial, compiled.vae.partial] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_nothing_global_is_changed(inside):
@@ -225,3 +239,23 @@ def test_options_name_what_is_there(inside, folders, empty_files):
     assert loader.fingerprint_inputs("mine.safetensors", "none", "auto") != before
     os.remove(f"{models}/osdface/mine.safetensors")
     assert "osdface weights download osdface" in loader.validate_inputs("mine.safetensors", "none")
+
+
+def test_crop_faces_says_of_each_face_why_it_is_left_out(inside, caplog):
+    outside, collapsed = face_at(900, 30, 24, index=0), Face(0, 1, (10.0, 10.0, 40.0, 40.0), 0.9, ((25.0, 25.0),) * 5)
+    faces = Faces((outside, collapsed, face_at(30, 25, 24, index=2), face_at(50, 25, 24, index=3)), 1, 48, 64)
+    faces = faces.keep(faces.faces[:3], "not selected")
+    crops = inside.ours["OSDFaceCrop"].execute(torch.rand(1, 48, 64, 3), faces, 64).args[0]
+    assert [face.index for face in crops.faces] == [2]
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert any("face 0 of image 0" in line and "outside the image" in line for line in said)
+    assert any("face 1 of image 0" in line and "do not fit a face" in line for line in said)
+
+
+def test_detect_faces_says_where_boxes_are_trusted(inside):
+    image, boxes = torch.rand(1, 96, 96, 3), {"x": 20, "y": 20, "width": 40, "height": 50}
+    detect = inside.ours["OSDFaceDetect"]
+    trusted = detect.execute(image, 0.8, boxes=boxes)
+    assert [face.box for face in trusted.args[0]] == [(20, 20, 60, 70)]
+    assert trusted.ui["text"] == ["1 face(s)\nno detector is connected: every box is taken for an upright face"]

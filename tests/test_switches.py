@@ -72,7 +72,8 @@ tell({
 
 
 def test_weights_that_stay_in_main_memory(comfyui):
-    """As under --novram: layers copy their weights when they compute, the rest is where the card is. Same result."""
+    """As under --novram, or --lowvram with little of it: layers copy their weights when they compute, what is no such
+    layer is on the card. Same result."""
     told = comfyui(
         run="""
 weights = load()
@@ -81,8 +82,20 @@ management.unload_all_models()
 management.vram_state = management.VRAMState.NO_VRAM
 management.is_device_cpu = lambda device: False  # a CPU is taken for a card
 same = torch.equal(restore(weights), whole)
-left = [resident.patcher.model.model_lowvram for resident in (weights.unet, weights.vae)]
+left = [resident.patcher.loaded_size() / resident.patcher.model_size() for resident in (weights.unet, weights.vae)]
+management.unload_all_models()
+management.vram_state = management.VRAMState.LOW_VRAM
+room = management.minimum_inference_memory() + weights.unet.patcher.model_size() / 2
 
+def free(device=None, torch_free_too=False):
+    left = room - weights.unet.patcher.loaded_size()
+    return (left, left) if torch_free_too else left
+
+management.get_free_memory = free
+same = same and torch.equal(restore(weights), whole)
+partly = weights.unet.patcher.loaded_size() / weights.unet.patcher.model_size()
+
+management.vram_state = management.VRAMState.NO_VRAM
 card = torch.device("meta")  # a card that holds weights, and cannot compute
 management.get_torch_device = management.vae_device = lambda: card
 management.get_free_memory = lambda device=None, torch_free_too=False: (1e12, 1e12) if torch_free_too else 1e12
@@ -99,11 +112,13 @@ def where(networks):
             layers.setdefault(kind, set()).add(tensor.device.type)
     return {kind: sorted(devices) for kind, devices in layers.items()}
 
-tell({"same": same, "left": left, "model": where(there.model), "detector": where(detector.patcher.model)})
+placed = {"model": where(there.model), "detector": where(detector.patcher.model)}
+tell({"same": same, "novram": left, "lowvram": partly, **placed})
 """
     )
     assert told["same"]
-    assert told["left"] == [True, True]
+    assert told["novram"] == [0, 0]
+    assert 0.1 < told["lowvram"] < 0.6
     assert told["model"] == {"casts": ["cpu"], "does not cast": ["meta"]}
     assert told["detector"] == {"does not cast": ["meta"]}
 
@@ -147,6 +162,29 @@ tell({
     assert told["same"]
     assert told["dtypes"] == ["torch.float32", "torch.float16"]
     assert told["attention"] == ["torch.float16", pytest.approx(0, abs=2e-3)]
+
+
+def test_what_comfyui_calls_out_of_memory_halves_a_batch(comfyui):
+    told = comfyui(
+        run="""
+from pack.nodes.restore import restore_crops
+from pack.osdface_core import Face, FaceCrops, Faces
+weights = load()
+passes = []
+
+def runs_out(unet, inputs):
+    passes.append(len(inputs[0]))
+    if len(inputs[0]) > 1:
+        raise management.OOM_EXCEPTION("Allocation on device")
+
+weights.model.unet.register_forward_pre_hook(runs_out)
+faces = [Face(0, n, (0, 0, 64, 64), 1.0, ((0, 0),) * 5) for n in range(2)]
+crops = FaceCrops(face.repeat(2, 1, 1, 1), Faces(tuple(faces), 1, 64, 64), torch.eye(2, 3).repeat(2, 1, 1))
+restored = restore_crops(weights.one_step(2), crops, weights.vre(2)(crops.images), batch_size=2)
+tell([passes, len(restored)])
+"""
+    )
+    assert told == [[2, 1, 1], 2]
 
 
 def test_an_interrupt_ends_a_pass_where_it_is(comfyui):

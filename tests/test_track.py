@@ -151,3 +151,12 @@ def test_no_face_is_lost_and_no_number_used_twice(seen, smoothing, max_gap):
 def test_very_short_clips(frames):
     faces = clip_of([face_at(200, 200, 100, frame=n) for n in range(frames)], frames=frames)
     assert np.allclose(landmarks(track_faces(faces)), landmarks(faces))
+
+
+def test_faces_that_were_left_out_share_no_number_with_those_that_are_followed():
+    faces = (face_at(30, 30, 30, index=0), face_at(90, 30, 30, index=1), face_at(92, 30, 30, frame=1, index=0))
+    found = Faces(faces, 2, 60, 120).keep(faces[1:], "smaller than 40 px")
+    tracked = track_faces(found, smoothing=0)
+    assert [(face.frame, face.index) for face in tracked] == [(0, 0), (1, 0)]
+    assert [(entry.face.frame, entry.face.index) for entry in tracked.left_out] == [(0, 1)]
+    assert Faces.from_json(tracked.to_json()) == tracked

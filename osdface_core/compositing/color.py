@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces import FaceCrops
+from ..faces import FaceCrops, check_finite, check_range
 
 Method = Literal["none", "wavelet", "adain"]
 LEVELS = 5
@@ -23,10 +23,14 @@ def match_color(restored: FaceCrops, source: FaceCrops, method: Method = "wavele
     wavelet: low frequencies of the source, high frequencies of the restored crop; local colours follow.
     adain: every channel's mean and spread from the source (adaptive instance normalisation), as a whole.
     strength: 0..1, a straight mix with the restored crop.
-    Raises ImageError where these are not crops of the same faces, or there is no such method.
+    Raises ImageError where these are not crops of the same faces, hold NaN or infinities, there is no such method, or
+    the strength is out of its range.
     """
     if restored.faces != source.faces:
         raise ImageError("The restored crops and the source crops are not of the same faces. Connect the same faces.")
+    check_range(0, 1, strength=strength)
+    for crops in (restored, source):
+        check_finite(crops.images, "face crop")
     if method == "none" or strength == 0 or not len(restored):
         return restored
     images = restored.images

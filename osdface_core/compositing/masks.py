@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
+from ..faces import check_range
 
 FEATHER = 0.1
 """Width of the soft border as a share of the crop's side: what facexlib's square mask comes to."""
@@ -18,7 +19,8 @@ HEAD = 0.8
 
 
 def shape_mask(size: int, shape: Shape = "square", feather: float = FEATHER) -> Tensor:
-    """The mask [S,S] of a whole crop. Raises ImageError for a shape there is not."""
+    """The mask [S,S] of a whole crop. Raises ImageError for a shape there is not, or a feather not of 0..0.5."""
+    check_range(0, 0.5, feather=feather)
     if shape == "square":
         return square_mask(size, feather)
     if shape == "ellipse":

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..batches import OnBatch, in_batches
 from ..errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundError
-from ..faces import FaceCrops
+from ..faces import FaceCrops, check_finite, check_range
 from ..libraries import library
 from ..weights.catalog import entry_of
 from ..weights.files import fill, read_tensors
@@ -92,8 +92,11 @@ def parse_masks(
 
     leave: parts that stay as in the photo, such as "hair" or "glasses": names of `PARTS`.
     feather: 0..0.5, the width of the soft border inside the face, as a share of the crop's side.
-    Raises ImageError for a part there is not, or one to leave but no parser that finds it.
+    Raises ImageError for a part there is not, one to leave but no parser that finds it, a feather out of its range, or
+    crops that are no numbers.
     """
+    check_range(0, 0.5, feather=feather)
+    check_finite(crops.images, "face crop")
     for part in leave:
         if part not in PARTS:
             raise ImageError(f"There is no part {part!r} of a face. Choose from {', '.join(PARTS)}.")

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces import FaceCrops, FaceReport, check_image, inverse
+from ..faces import FaceCrops, FaceReport, check_finite, check_image, check_origin, check_range, inverse
 from ..geometry.align import cut, warp
 from ..geometry.regions import background_matrices, hull, is_empty, region_of, touching
-from ..serialization import Json, tensor_from_json, tensor_to_json
+from ..serialization import Json, reading, tensor_from_json, tensor_to_json
 from .masks import FEATHER, Shape, shape_mask
 
 SPACING = 1.5
@@ -19,6 +19,10 @@ SPACING = 1.5
 
 PROBES, LEVEL = 64, 1 / 255
 """A crop is compared with the photo in so many pixels a side; a change that is less than a level of 8 bits is none."""
+
+OUTSIDE_MASK, AS_BEFORE = "outside the mask", "it looks as before"
+SEEN = LEVEL / 2
+"""A face is restored where one of its pixels changes by this much at least: less is rounded away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +68,10 @@ class Composite:
 
     @classmethod
     def from_json(cls, data: Json) -> "Composite":
-        report = tuple(FaceReport.from_json(entry) for entry in data["report"])
-        return cls(tensor_from_json(data["image"]), tensor_from_json(data["mask"]), report, data["notice"])
+        """Raises ImageError where `data` does not describe finished images."""
+        with reading("a composite", "image, mask, report and notice, as `to_json` writes them"):
+            report = tuple(FaceReport.from_json(entry) for entry in data["report"])
+            return cls(tensor_from_json(data["image"]), tensor_from_json(data["mask"]), report, str(data["notice"]))
 
 
 def paste_faces(
@@ -83,7 +89,7 @@ def paste_faces(
 
     Where faces overlap, each counts with its mask's weight, so their order does not matter. Pixels that no mask reaches
     are bit-identical; with nothing to paste the same tensor comes back. Where a crop still is as it was cut, the photo
-    keeps its own pixels, which a crop cannot carry without loss.
+    keeps its own pixels, which a crop cannot carry without loss. Faces are restored where a pixel changes.
 
     strength: 0..1, a straight mix of the photo and the restored face.
     shape: "square" for the whole crop, "ellipse" for the head alone.
@@ -91,16 +97,24 @@ def paste_faces(
     mask: [B,H,W] or [1,H,W], 0..1, where restoration is wanted; joined with the faces' own masks by minimum.
     crop_masks: [N,h,w], 0..1, where in each crop the face is, as `parse_masks` tells; joined in the same way.
     plain: paste as facexlib does: all of a crop, one bilinear sample for every pixel, also of a shrinking crop.
+    Raises ImageError, before any work, for pixels or masks that are no numbers, sizes that do not belong together, a
+    strength or feather out of its range. Masks beyond 0..1 count as 0 or 1.
     """
     check_image(image)
+    check_range(0, 1, strength=strength)
+    check_range(0, 0.5, feather=feather)
     frames, _, height, width = image.shape
     if frames != crops.faces.frames:
         raise ImageError(f"The crops come from {crops.faces.frames} image(s), the background has {frames}.")
     if mask is not None and (mask.ndim != 3 or mask.shape[0] not in (1, frames) or mask.shape[1:] != (height, width)):
         expected = f"[{frames},{height},{width}], or [1,{height},{width}] for all images"
         raise ImageError(f"The mask must be {expected}, not {list(mask.shape)}.")
-    if crop_masks is not None and (crop_masks.ndim != 3 or len(crop_masks) != len(crops)):
+    if crop_masks is not None and (crop_masks.shape[:-2] != (len(crops),) or 0 in crop_masks.shape[1:]):
         raise ImageError(f"There are {len(crops)} face crops, so {len(crops)} masks are needed, one for every crop.")
+    for name, values in {"image": image, "face crop": crops.images, "mask": mask, "face mask": crop_masks}.items():
+        if values is not None:
+            check_finite(values, name)
+    check_origin(crops)
     reasons = ["" if strength > 0 else "strength is 0"] * len(crops)
     weight = image.new_zeros(frames, height, width)
     if not len(crops) or strength <= 0:
@@ -113,8 +127,10 @@ def paste_faces(
     reasons = ["outside the image" if is_empty(region) else "" for region in regions]
     own = shape_mask(crops.size, shape, feather).to(image)[None].expand(len(crops), -1, -1)
     if crop_masks is not None:
-        own = own.minimum(F.interpolate(crop_masks[:, None].to(image), own.shape[1:], mode="bilinear")[:, 0])
+        drawn = crop_masks[:, None].to(image).clamp(0, 1)
+        own = own.minimum(F.interpolate(drawn, own.shape[1:], mode="bilinear")[:, 0])
     spacing = inf if plain else SPACING
+    effects = image.new_ones(len(crops), 2)  # how much each face's mask reaches, and its pixels change, at most
     for frame in range(frames):
         members = [n for n, face in enumerate(crops.faces) if face.frame == frame and not is_empty(regions[n])]
         members.sort(key=lambda n: crops.faces.faces[n].index)
@@ -131,9 +147,9 @@ def paste_faces(
                 layers = warp(layers, to_region, (y1 - y0, x1 - x0), padding="border", spacing=spacing)
                 face, soft = torch.lerp(layers[:3], image[frame, :, y0:y1, x0:x1], layers[3]), layers[4]
                 if mask is not None:
-                    soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft))
-                if mask is not None or crop_masks is not None:
-                    reasons[n] = "" if soft.any() else "outside the mask"
+                    soft = soft.minimum(mask[frame % mask.shape[0], y0:y1, x0:x1].to(soft).clamp(min=0))
+                change = soft * (face - image[frame, :, y0:y1, x0:x1])
+                effects[n] = torch.stack([soft.amax(), change.abs().amax()]) * strength
                 here = (..., slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
                 colour[here] += soft * face
                 total[here] += soft
@@ -142,6 +158,9 @@ def paste_faces(
             mixed = photo + alpha * (colour / total.clamp(min=1e-12) - photo)
             target.copy_(torch.where(alpha > 0, mixed, target))
             weight[frame, top:bottom, left:right] += alpha
+    for n, (reach, change) in enumerate(effects.tolist()):
+        if change < SEEN:
+            reasons[n] = OUTSIDE_MASK if reach < SEEN else AS_BEFORE
     return Composite(result, weight, report_of(crops, reasons), notice)
 
 

@@ -5,22 +5,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, floor, hypot, sqrt
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..batches import in_batches
 from ..errors import ImageError
-from ..faces import Box, Face, FaceReport, Faces, check_image, number_in_reading_order
-from ..geometry.align import FFHQ_TEMPLATE_512
+from ..faces import MOST_FACES, Box, Face, FaceReport, Faces, check_image
 from ..networks.retinaface import RetinaFaceNet, decode
+from .boxes import faces_of_boxes
 from .nms import suppress
 from .orientation import TURNED, is_upright, turned_faces
+from .reading_order import number_in_reading_order
 from .views import Rectangle, View, view_of
-
-CROP_TO_BOX, BOX_BELOW_CENTRE = 1.41, 0.05
-"""Median proportions of RetinaFace's boxes on photographs: a crop's side by its box's longer side, and how far below
-the crop's centre its box has its own, as a share of the crop's side."""
 
 SHORT_SIDE = (640, 1280)
 """Pixels: the range that an image's short side is brought to for a look."""
@@ -39,9 +35,10 @@ finds it again in the same place: the intersection over union of the two boxes."
 OVERLAP = 0.4
 """Of two boxes that overlap by more than this (intersection over union) the lower score is dropped."""
 
-CANDIDATES, MOST_FACES, MOST_CHECKED = 10_000, 1000, 100
-"""Of every image: how many boxes are looked at, faces kept, and faces looked at in other positions. They are those with
-the highest scores."""
+CANDIDATES, MOST_CHECKED = 10_000, 100
+"""Of every image: how many boxes are looked at, and faces looked at in other positions. They are those with the highest
+scores."""
+NO_FACE = "there is no face in its box"
 TOO_MANY = f"there are more than {MOST_FACES} faces in its image, and they are surer (raise the threshold)"
 
 
@@ -94,29 +91,27 @@ class RetinaFace(nn.Module):
         """Faces for boxes that something else found: `boxes` of every frame, in reading order as given.
 
         Each box is looked into for the landmarks: those of the face nearest to its centre, for a wide box shows
-        neighbours too. Where the detector sees no face there, those of an upright face that fills the box are taken,
-        with score 0. Raises ImageError for a box that does not lie in the image.
+        neighbours too. Boxes in which the detector sees no face are left out. A face lies in a box if the centre of
+        either lies in the other. Raises ImageError for a box that does not lie in the image.
         """
         check_image(image)
-        frames, _, height, width = image.shape
-        places: list[tuple[int, Rectangle]] = []
-        for frame, own in enumerate(boxes):
-            for index, (left, top, right, bottom) in enumerate(own):
-                if not (max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height)):  # NaN does not, either
-                    raise ImageError(f"Box {index} of frame {frame} does not lie in the image ({width}x{height}).")
-                margin = 0.5 * max(right - left, bottom - top)
-                x0, y0 = floor(max(left - margin, 0)), floor(max(top - margin, 0))
-                x1, y1 = ceil(min(right + margin, width)), ceil(min(bottom + margin, height))
-                places.append((frame, (x0, y0, x1, y1)))
-        found = iter(self.look(image, places, 0.3, SHORT_SIDE, any_rotation))
-        faces = []
-        for frame, own in enumerate(boxes):
-            for index, (left, top, right, bottom) in enumerate(own):
-                box = (float(left), float(top), float(right), float(bottom))
-                seen = [face for face in next(found) if shared_area(face.box, box) > 0]
-                best = min(seen, key=lambda face: apart(face.box, box), default=None) or upright_face(box)
-                faces.append(replace(best, frame=frame, index=index, box=box))
-        return Faces(tuple(faces), frames, height, width)
+        height, width = image.shape[2:]
+        given = faces_of_boxes(boxes, height, width)
+        if given.frames != len(image):
+            raise ImageError(f"There are boxes for {given.frames} images, but the batch has {len(image)}.")
+        places = [(face.frame, around(face.box, height, width)) for face in given]
+        found = self.look(image, places, 0.3, SHORT_SIDE, any_rotation)
+        faces: list[Face] = []
+        left_out: list[FaceReport] = []
+        for face, own in zip(given, found, strict=True):
+            seen = [other for other in own if has_centre(face.box, other.box) or has_centre(other.box, face.box)]
+            if seen:
+                gaps = [apart(other.box, face.box) for other in seen]
+                best = seen[gaps.index(min(gaps))]
+                faces.append(replace(best, frame=face.frame, index=face.index, box=face.box))
+            else:
+                left_out.append(FaceReport(face, False, NO_FACE))
+        return replace(given, faces=tuple(faces), left_out=tuple(left_out))
 
     def look(
         self,
@@ -250,14 +245,20 @@ def shared_area(a: Box, b: Box) -> float:
     return both / whole if whole > 0 else 0.0
 
 
+def around(box: Box, height: int, width: int) -> Rectangle:
+    """A box with half its longer side on every side of it, as far as the image reaches."""
+    left, top, right, bottom = box
+    margin = 0.5 * max(right - left, bottom - top)
+    x0, y0 = floor(max(left - margin, 0)), floor(max(top - margin, 0))
+    return x0, y0, ceil(min(right + margin, width)), ceil(min(bottom + margin, height))
+
+
+def has_centre(box: Box, other: Box) -> bool:
+    """Whether the centre of another box lies in a box."""
+    x, y = (other[0] + other[2]) / 2, (other[1] + other[3]) / 2
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
+
+
 def apart(a: Box, b: Box) -> float:
     """How far the centres of two boxes are from each other."""
     return hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2
-
-
-def upright_face(box: Box) -> Face:
-    """A face without a tilt whose box this is, in the proportions that RetinaFace's boxes have to FFHQ crops."""
-    side = CROP_TO_BOX * max(box[2] - box[0], box[3] - box[1])
-    centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2 - BOX_BELOW_CENTRE * side])
-    landmarks = centre + (FFHQ_TEMPLATE_512 - 255.5) / 512 * side
-    return Face(0, 0, box, 0.0, tuple((float(x), float(y)) for x, y in landmarks))

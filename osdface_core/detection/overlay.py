@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..faces import Faces, check_image
+from ..faces import Faces, check_faces
 
 INK, EDGE = 2, 1
 FAR = 16384
@@ -17,8 +17,11 @@ COLOURS = torch.tensor([[0.0, 0.0, 0.0], [0.1, 1.0, 0.2]])
 
 
 def draw_numbers(image: Tensor, faces: Faces) -> Tensor:
-    """A copy of `image` [B,3,H,W], 0..1, with a box around every face, its number above and dots on its landmarks."""
-    check_image(image)
+    """A copy of `image` [B,3,H,W], 0..1, with a box around every face, its number above and dots on its landmarks.
+
+    Raises ImageError for faces of another image.
+    """
+    check_faces(image, faces)
     result = image.clone()
     for number in range(len(image)):
         layer = torch.from_numpy(ink(faces.keep(face for face in faces if face.frame == number))).to(image.device)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces import Face, FaceCrops, Faces, check_image, inverse
+from ..faces import CROP_SIDES, Face, FaceCrops, Faces, check_faces, check_finite, check_range, inverse
 from .similarity import least_median
 
 FFHQ_TEMPLATE_512 = np.array(
@@ -73,14 +73,13 @@ def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
 
     What lies outside the photo is filled with its mirror image, so that no grey border bleeds into the face. Faces that
     cannot be aligned are left out: `crops.faces` has those that are there, and why the others are not.
+
+    size: the side of a crop, 8 to 8192 pixels. Raises ImageError for another, for faces of another image, and for an
+        image that holds NaN or infinities.
     """
-    check_image(image)
-    frames, _, height, width = image.shape
-    if (faces.frames, faces.height, faces.width) != (frames, height, width):
-        raise ImageError(
-            f"These faces were found in {faces.frames} image(s) of {faces.width}x{faces.height}, but the image given "
-            f"is {frames} of {width}x{height}. Detect the faces again on this image."
-        )
+    check_faces(image, faces)
+    check_range(*CROP_SIDES, size=size)
+    check_finite(image, "image")
     faces = faces.keep((face for face in faces if can_be_aligned(face)), CANNOT_ALIGN)
     faces = faces.keep((face for face in faces if lies_in(face, faces)), OUTSIDE)
     if not len(faces):

@@ -15,8 +15,9 @@ WINOGRAD_PIXELS, WINOGRAD_CHANNELS = 64 * 64, 64
 LARGE = 1024 * 1024
 """Pixels of an image from which on its memory counts for more than its time."""
 
-FOLD_UPSAMPLING = True
-"""Whether a GPU upsamples and convolves at once."""
+FOLD_PIXELS = 128 * 128
+"""Pixels of an enlarged image from which on a GPU upsamples and convolves at once: below, folding the kernels costs
+more than it saves."""
 
 
 def convolve(
@@ -40,7 +41,7 @@ def convolve(
     if pixels > LARGE:
         over = over and weight.shape[0] == weight.shape[1] and scale == 1
         return convolve_in_stripes(x, weight, bias, scale=scale, norm=norm, over=over)
-    if scale == 2 and x.device.type == "cuda" and FOLD_UPSAMPLING:
+    if scale == 2 and x.device.type == "cuda" and pixels >= FOLD_PIXELS:
         return upsampled(x, weight, bias)
     if scale != 1:
         x = F.interpolate(x, scale_factor=float(scale))
@@ -54,8 +55,6 @@ def upsampled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
     Each value of its kernel is the sum of those that meet the same input pixel: exact to the rounding of these sums.
     """
-    kernel = weight.float().flip(2, 3)
-    kernel = F.pad(kernel, (0, 1)) + F.pad(kernel, (1, 0))
-    kernel = F.pad(kernel, (0, 0, 0, 1)) + F.pad(kernel, (0, 0, 1, 0))
-    kernel = kernel.transpose(0, 1).to(x.dtype, memory_format=torch.channels_last)
+    kernel = F.avg_pool2d(weight.flip(2, 3), 2, stride=1, padding=1, divisor_override=1)  # sums, not means
+    kernel = kernel.transpose(0, 1).contiguous(memory_format=torch.channels_last)
     return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)

@@ -17,7 +17,7 @@ from ..networks.autoencoder import Encoder
 from ..networks.config import DEEPEST, LEVELS, WIDEST, NetworkConfig, check_count, check_widths
 from ..networks.layers import apply_linear, apply_pointwise
 from ..networks.operations import TORCH, Operations
-from ..serialization import Json, tensor_from_json, tensor_to_json
+from ..serialization import Json, reading, tensor_from_json, tensor_to_json
 
 GROUPS = 32
 """Of the encoder's norms."""
@@ -93,7 +93,9 @@ class Prompts:
 
     @classmethod
     def from_json(cls, data: Json) -> "Prompts":
-        return cls(*(tensor_from_json(data[name]) for name in ("embeds", "token_ids", "positions")))
+        """Raises ImageError where `data` does not describe prompts."""
+        with reading("prompts", "embeds, token_ids and positions, as `to_json` writes them"):
+            return cls(*(tensor_from_json(data[name]) for name in ("embeds", "token_ids", "positions")))
 
 
 class VREncoder(nn.Module):

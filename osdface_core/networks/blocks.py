@@ -3,7 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import apply_convolution, apply_linear, apply_norm, apply_pointwise, fused
+from ..kernels import triton_norm
+from ..kernels.convolution import LARGE
+from .layers import apply_convolution, apply_linear, apply_norm, apply_pointwise, as_norm, fused
 from .operations import Operations, attend
 
 
@@ -37,12 +39,40 @@ class ResnetBlock(nn.Module):
         return apply_linear(self.ops, self.time_emb_proj, embedding)
 
     def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
+        """x [N,C,H,W]; shift: [1,O] or [N,O], what `time_shift` gave."""
         ops, winograd = self.ops, self.winograd
+        if self.is_fused(x, shift):
+            return self.without_biases(x, shift)
         hidden = apply_convolution(ops, self.conv1, x, norm=self.norm1, shift=shift, winograd=winograd)
         hidden = apply_convolution(ops, self.conv2, hidden, norm=self.norm2, winograd=winograd, over=True)
         if self.conv_shortcut is not None:
             x = apply_pointwise(ops, self.conv_shortcut, x)
         return hidden.add_(x) if fused() else hidden + x
+
+    def is_fused(self, x: Tensor, shift: Tensor | None) -> bool:
+        """Whether a GPU's fused norm may take on what the convolutions leave."""
+        layers = [self.norm1, self.conv1, self.norm2, self.conv2, *filter(None, [self.conv_shortcut])]
+        one_time = shift is None or len(shift) == 1
+        return one_time and x.shape[2] * x.shape[3] <= LARGE and fused(*layers) and triton_norm.usable(x)
+
+    def without_biases(self, x: Tensor, shift: Tensor | None) -> Tensor:
+        """The block on a GPU: biases, which cuDNN's convolutions would have added in kernels of their own, are left to
+        the norm and the sum that follow."""
+        ops = self.ops
+        hidden = apply_norm(ops, self.norm1, x, silu=True)
+        with ops.parameters(self.conv1, x) as (weight, bias):
+            hidden = F.conv2d(hidden, weight, padding=1)
+            bias = bias if shift is None or bias is None else bias + shift[0]
+            with ops.parameters(self.norm2, x) as (scale, offset):
+                norm = as_norm(self.norm2, scale, offset)
+                hidden = triton_norm.group_norm(hidden, *norm, silu=True, shift=bias, out=hidden)
+        with ops.parameters(self.conv2, x) as (weight, bias):
+            hidden = F.conv2d(hidden, weight, padding=1)
+            assert bias is not None
+            if self.conv_shortcut is None:
+                return triton_norm.add_(hidden, x, bias)
+            with ops.parameters(self.conv_shortcut, x) as (weight, more):
+                return triton_norm.add_(hidden, F.conv2d(x, weight), bias if more is None else bias + more)
 
 
 class Downsample(nn.Module):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces import FaceCrops
+from ..faces import FaceCrops, check_finite
 from ..geometry.luma import luma
 
 SIGMAS = (1.0, 2.0, 4.0)
@@ -18,7 +18,8 @@ LEFT, TOP, RIGHT, BOTTOM = 0.3, 0.38, 0.7, 0.8
 
 
 def sharpness(crops: FaceCrops) -> tuple[float, ...]:
-    """The sharpness of every face, as `sharpness_of` measures it."""
+    """The sharpness of every face, as `sharpness_of` measures it. Raises ImageError for crops that are no numbers."""
+    check_finite(crops.images, "face crop")
     return tuple(sharpness_of(crops.images).tolist())
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces import FaceCrops
+from ..faces import FaceCrops, check_finite, check_range
 
 CELLS = 32
 """Crops are compared in so many cells a side, whose means are nearly free of noise."""
@@ -21,8 +21,12 @@ def steady_crops(crops: FaceCrops, *, smoothing: float = 4.0, tolerance: float =
     follow one another.
 
     smoothing: how many frames to either side count (the standard deviation of a Gaussian); 0 changes nothing.
-    tolerance: 0..1, by how much a part of the face may differ between frames and still count as the same.
+    tolerance: up to 1, by how much a part of the face may differ between frames and still count as the same.
+    Raises ImageError where these are out of their ranges (0..1000, 0.0001..1), or crops are no numbers.
     """
+    check_range(0, 1000, smoothing=smoothing)
+    check_range(1e-4, 1, tolerance=tolerance)
+    check_finite(crops.images, "face crop")
     reach = reach_of(smoothing)
     if not reach or not len(crops):
         return crops

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces import Face, Faces, check_image
+from ..faces import Face, Faces, check_image, check_range
 
 REACH = 0.5
 """How far from where it is expected a face is looked for. Distances between faces are root mean squares over the
@@ -28,20 +28,25 @@ def track_faces(faces: Faces, *, smoothing: float = 6.0, max_gap: int = 5, cuts:
     """Follow the faces of a video, whose frames `faces` were found in: `index` becomes one person's in all frames.
 
     Persons are numbered as they appear, in the detector's order within a frame. After a cut everyone is new. Faces that
-    are left out already are numbered after all of them.
+    were left out before are not followed; their numbers come after those of all persons.
 
     smoothing: landmarks and boxes of a resting face are averaged over about so many frames to either side (the standard
         deviation of a Gaussian). The faster a face moves, the fewer they are; 0 leaves them as detected.
     max_gap: a face that was missed for so many frames at most is filled in between those that show it.
     cuts: the frames that begin a new scene, as `find_cuts` gives them. Nothing is carried over them.
+    Raises ImageError for a smoothing or max_gap that does not lie between 0 and 1000.
     """
+    check_range(0, 1000, smoothing=smoothing, max_gap=max_gap)
     tracks: list[list[Face]] = []
     for first, end in pairwise(sorted({0, *cuts, faces.frames})):
         tracks += follow([face for face in faces if first <= face.frame < end], max_gap)
     steady = (smooth(fill_gaps(track), smoothing) for track in tracks)
     numbered = [replace(face, index=index) for index, track in enumerate(steady) for face in track]
-    gone = tuple(replace(it, face=replace(it.face, index=it.face.index + len(tracks))) for it in faces.left_out)
-    return replace(faces, left_out=gone).keep(sorted(numbered, key=lambda face: (face.frame, face.index)))
+    left_out = tuple(
+        replace(entry, face=replace(entry.face, index=len(tracks) + entry.face.index)) for entry in faces.left_out
+    )
+    in_order = tuple(sorted(numbered, key=lambda face: (face.frame, face.index)))
+    return replace(faces, faces=in_order, left_out=left_out)
 
 
 def follow(faces: Iterable[Face], max_gap: int) -> list[list[Face]]:
