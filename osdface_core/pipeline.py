@@ -42,6 +42,7 @@ def restore_image(
     detector: RetinaFace | None = None,
     *,
     faces: Faces | None = None,
+    crops: FaceCrops | None = None,
     choose: Callable[[FaceCrops], FaceCrops] | None = None,
     background: Tensor | None = None,
     embedder: Embedder | None = None,
@@ -52,7 +53,7 @@ def restore_image(
     """Restore every face in `image` [B,3,H,W], 0..1.
 
     model: an OSDFaceModel, or any other `Restorer`.
-    detector or faces: what finds the faces, or the faces themselves.
+    detector, faces or crops: what finds the faces, the faces themselves, or these cut out already.
     choose: takes the aligned crops and gives those to restore, as the functions in `select.py` do.
     background: the same images at any other size, to paste into; `image` itself by default.
     embedder: measures how alike each face is before and after, for the report and for `min_identity`.
@@ -67,6 +68,7 @@ def restore_image(
         PhotoOptions(**options),
         detector,
         faces=faces,
+        crops=crops,
         choose=choose,
         background=background,
         embedder=embedder,
@@ -83,6 +85,7 @@ def restore_stages(
     detector: Any = None,
     *,
     faces: Faces | None = None,
+    crops: FaceCrops | None = None,
     select: Callable[[Faces], Faces] | None = None,
     choose: Callable[[FaceCrops], FaceCrops] | None = None,
     background: Tensor | None = None,
@@ -100,13 +103,13 @@ def restore_stages(
     options.validate()
     options.check_taken(restorer.options)
     options.check_tools(embedder, parser)
-    if faces is None:
-        if detector is None:
-            raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
-        faces = find_faces(image, ready(detector, 0), options)
-    faces = faces if select is None else select(faces)
-    before = align_faces(image, faces, restorer.crop_size)
-    before = before if choose is None else choose(before)
+    if crops is None:
+        if faces is None:
+            if detector is None:
+                raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
+            faces = find_faces(image, ready(detector, 0), options)
+        crops = align_faces(image, faces if select is None else select(faces), restorer.crop_size)
+    before = crops if choose is None else choose(crops)
     after = checked = before
     if len(before) and options.strength > 0:
         after = match_color(restorer.restore(before, options, on_batch=on_batch), before, options.color)

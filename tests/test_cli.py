@@ -17,8 +17,9 @@ from parity.harness import HERE, LIMITS, STRIDE
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from osdface_core import Faces, load_model
+from osdface_core import Faces, ImageError, load_detector, load_model
 from osdface_core.cli import main
+from osdface_core.cli.choice import person_in
 from osdface_core.cli.outputs import printable
 from osdface_core.compositing.parsing import PARTS, FaceParser
 from osdface_core.errors import WeightsError
@@ -221,6 +222,17 @@ def test_wrong_usage_exits_with_2_and_says_why(tmp_path, capsys, options, messag
         run("restore", PHOTO, PHOTO, "-o", tmp_path, *options)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_person_is_in_several_photos(tmp_path):
+    Image.open(PHOTO).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "mirrored.png")
+    photos = [PHOTO, tmp_path / "mirrored.png"]
+    person = person_in(photos, load_detector("starter"), 128, "cpu")
+    assert person.images.shape == (2, 3, 128, 128)
+    assert not torch.equal(person.images[0], person.images[1])
+    Image.new("RGB", (200, 200)).save(tmp_path / "nobody.png")
+    with pytest.raises(ImageError, match=r"nobody.png: there is no face in it"):
+        person_in([*photos, tmp_path / "nobody.png"], load_detector("starter"), 128, "cpu")
 
 
 @pytest.mark.parametrize("wrong", [["--threshold", "5"], ["--device", "abacus"], ["--max-count", "-1"]])

@@ -9,7 +9,7 @@ import torch
 from clips import still
 from conftest import face_at
 
-from osdface_core import Faces, ImageError, restore_image
+from osdface_core import Faces, ImageError, align_faces, restore_image
 from osdface_core.cli import main
 from osdface_core.cli.video import frame_files
 from osdface_core.files.photos import read_photo, write_photo
@@ -65,6 +65,18 @@ def test_no_more_frames_are_read_ahead_than_steadying_needs(clip, small):
     )
     next(parts)
     assert len(read) == 3  # a window, and the frame after it
+
+
+def test_every_crop_is_cut_once_however_far_steadying_reaches(clip, small, monkeypatch):
+    cut = []
+
+    def align(frame, faces, size):
+        cut.append(faces.frames)
+        return align_faces(frame, faces, size)
+
+    monkeypatch.setattr("osdface_core.video.restore.align_faces", align)
+    list(restore_video(each(clip), follow_faces(each(clip), detect), small, steady=1))
+    assert cut == [1] * len(clip)
 
 
 def test_faces_that_are_not_chosen_are_reported_in_their_frame(clip, small):
@@ -153,7 +165,7 @@ def test_files_that_are_no_videos_are_named(tmp_path):
         write_video(tmp_path / "b.gif", iter([]), video)
 
 
-def test_the_command_restores_a_video_and_a_folder_of_frames(shared, tmp_path, astronaut):
+def test_the_command_restores_a_video_and_a_folder_of_frames(shared, tmp_path, astronaut, monkeypatch):
     picture = astronaut.pixels[0, :, 20:180, 140:300]
     frames = tmp_path / "in"
     frames.mkdir()
@@ -161,7 +173,10 @@ def test_the_command_restores_a_video_and_a_folder_of_frames(shared, tmp_path, a
         write_photo(frames / f"{number}.png", frame[None])
     assert [file.name for file in frame_files(frames)] == ["9.png", "10.png"]
     detector = ["--detector", str(shared / "weights" / "detection_mobilenet0.25_Final.pth"), "--device", "cpu"]
+    read = []
+    monkeypatch.setattr("osdface_core.cli.video.read_photo", lambda file: read.append(file.name) or read_photo(file))
     assert main(["restore", str(frames), "--frames", "-o", str(tmp_path / "out"), *detector, "--report"]) == 0
+    assert read == ["9.png", "10.png"] * 2  # once to find the faces, once to restore them
     for name in ("9.png", "10.png"):
         before, after = (read_photo(folder / name).pixels for folder in (frames, tmp_path / "out"))
         assert (before != after).float().mean() > 0.3

@@ -88,6 +88,11 @@ class Choice:
         options = self.options
         return faces if options.select is None else select_faces(faces, options.select, options.count)[0]
 
+    @property
+    def looks(self) -> bool:
+        """Whether faces are chosen by what they look like."""
+        return self.person is not None or self.options.skip_sharp is not None
+
     def crops(self, crops: FaceCrops) -> FaceCrops:
         """Those crops that show the person who is wanted, and are not sharp already."""
         if self.person is not None and self.embedder is not None:

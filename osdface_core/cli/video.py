@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -15,11 +16,12 @@ from ..compositing.paste import Composite
 from ..errors import ImageError
 from ..faces import FaceReport
 from ..files.photos import SUFFIXES as PHOTOS
-from ..files.photos import read_photo, write_photo
+from ..files.photos import Photo, read_photo, write_photo
 from ..files.videos import SUFFIXES, VideoFile, write_video
 from ..models.osdface import OSDFaceModel
 from ..options import Video
 from ..serialization import Json
+from ..video.choose import select_tracks
 from ..video.restore import follow_faces, restore_video
 from .arguments import add_options, validate
 from .choice import Choice
@@ -60,21 +62,37 @@ def restore_clip(
     count = len(files) if video is None else video.frame_count
     bar = tqdm(total=2 * count or None, unit="frame", leave=False, disable=None)
 
-    def frames() -> Iterator[Tensor]:
-        for pixels in (read_photo(file).pixels for file in files) if video is None else video.frames():
+    waiting: deque[Photo] = deque()  # frames of a folder that are read, and not written yet
+
+    def photos(keep: bool) -> Iterator[Tensor]:
+        for photo in map(read_photo, files):
+            if keep:
+                waiting.append(photo)
+            yield photo.pixels
+
+    def frames(keep: bool = False) -> Iterator[Tensor]:
+        for pixels in photos(keep) if video is None else video.frames():
             yield pixels.to(options.device)
             bar.update()
 
     entries: list[FaceReport] = []
     with bar:
-        faces = follow_faces(frames(), choice.found, smoothing=options.smoothing, max_gap=options.max_gap)
-        faces = choice.chosen(faces)
-        parts = restore_video(frames(), faces, model, steady=options.steady, choose=choice.crops, **how)
+        faces = follow_faces(
+            frames(),
+            choice.found,
+            smoothing=options.smoothing,
+            max_gap=options.max_gap,
+            choose=choice.crops if choice.looks else None,
+            crop_size=model.config.crop_size,
+        )
+        if options.select is not None:
+            faces = select_tracks(faces, options.select, options.count)
+        parts = restore_video(frames(keep=True), faces, model, steady=options.steady, **how)
         output.parent.mkdir(parents=True, exist_ok=True)
         if video is None:
             output.mkdir(exist_ok=True)
             for file, image in zip(files, chain.from_iterable(images_of(parts, entries)), strict=True):
-                write_photo(output / file.name, image[None], read_photo(file))
+                write_photo(output / file.name, image[None], waiting.popleft())
         else:
             write_video(output, images_of(parts, entries), video)
     restored = sum(entry.restored for entry in entries)

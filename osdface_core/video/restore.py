@@ -3,7 +3,7 @@
 The frames are gone through twice: once to find the faces and follow them through the whole video, once to restore them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -13,11 +13,13 @@ from torch import Tensor
 
 from ..compositing.paste import Composite
 from ..errors import ImageError
-from ..faces import FaceCrops, Faces
+from ..faces import Face, FaceCrops, FaceReport, Faces
 from ..geometry.align import align_faces
+from ..inference.restorer import as_restorer
 from ..models.osdface import OSDFaceModel
 from ..models.restorer import Restorer
 from ..pipeline import restore_image
+from .choose import vote
 from .denoise import reach_of, steady_crops
 from .track import find_cuts, thumbnails, track_faces
 
@@ -26,16 +28,25 @@ WINDOW = 8
 
 
 def follow_faces(
-    frames: Iterable[Tensor], detect: Callable[[Tensor], Faces], *, smoothing: float = 6.0, max_gap: int = 5
+    frames: Iterable[Tensor],
+    detect: Callable[[Tensor], Faces],
+    *,
+    smoothing: float = 6.0,
+    max_gap: int = 5,
+    choose: Callable[[FaceCrops], FaceCrops] | None = None,
+    crop_size: int = 512,
 ) -> Faces:
     """The faces of a whole video, followed from frame to frame as `track_faces` does.
 
     frames: one after the other, each [1,3,H,W], 0..1, all of one size.
     detect: finds the faces of one frame.
+    choose: takes the crops of a frame, of `crop_size` pixels a side, and gives those to restore. A person is left out
+        in all frames where it does not choose him in most of them.
     Raises ImageError where there are no frames, or one has another size.
     """
     found: list[Faces] = []
     small: list[Tensor] = []
+    said: list[dict[Face, str]] = []
     for number, frame in enumerate(frames):
         own = detect(frame)
         if found and (own.height, own.width) != (found[0].height, found[0].width):
@@ -43,6 +54,9 @@ def follow_faces(
                 f"Frame {number} is {own.width}x{own.height}, those before it are {found[0].width}x{found[0].height}. "
                 "All frames of a video must have one size."
             )
+        if choose is not None:
+            kept = choose(align_faces(frame, own, crop_size)).faces
+            said.append({entry.face: entry.reason for entry in kept.left_out} | dict.fromkeys(kept, ""))
         found.append(own)
         small.append(thumbnails(frame).cpu())
     if not found:
@@ -50,7 +64,8 @@ def follow_faces(
     faces = tuple(replace(face, frame=number) for number, own in enumerate(found) for face in own)
     gone = (replace(entry, face=replace(entry.face, frame=n)) for n, own in enumerate(found) for entry in own.left_out)
     whole = Faces(faces, len(found), found[0].height, found[0].width, tuple(gone))
-    return track_faces(whole, smoothing=smoothing, max_gap=max_gap, cuts=find_cuts(torch.cat(small)))
+    tracked = track_faces(whole, smoothing=smoothing, max_gap=max_gap, cuts=find_cuts(torch.cat(small)))
+    return vote(tracked, said) if choose is not None else tracked
 
 
 def restore_video(
@@ -59,37 +74,43 @@ def restore_video(
     model: OSDFaceModel | Restorer,
     *,
     steady: float = 4.0,
-    choose: Callable[[FaceCrops], FaceCrops] | None = None,
     **options: Any,
 ) -> Iterator[Composite]:
     """Restore the faces of a video: composites of a few frames each, in order, that number their frames from 0.
 
     frames: the frames that `faces` were followed through, one after the other, each [1,3,H,W].
     steady: the smoothing that `steady_crops` takes out a video's noise with; 0 leaves it.
-    choose: takes aligned crops and gives those to restore.
     options: what else `restore_image` takes.
     Raises ImageError where there are other frames than the faces were found in.
     """
-    reach, coming, first = reach_of(steady), iter(frames), 0
+    restorer, reach, coming, first = as_restorer(model), reach_of(steady), iter(frames), 0
     known: list[Tensor] = []  # the frames from `first - before` on
+    cut: list[FaceCrops] = []  # their crops
     before = 0
     while first < faces.frames:
-        wanted = before + WINDOW + reach
-        known += islice(coming, wanted - len(known))
-        count = min(WINDOW, faces.frames - first, len(known) - before)
-        if count < 1:
+        for frame in islice(coming, before + WINDOW + reach - len(known)):
+            number = first - before + len(known)
+            known.append(frame)
+            cut.append(align_faces(frame, faces.between(number, number + 1), restorer.crop_size))
+        end = before + min(WINDOW, faces.frames - first, len(known) - before)
+        if end == before:
             raise ImageError(f"The video ended after {first} of {faces.frames} frames. Was its file changed meanwhile?")
-        around = torch.cat(known)
+        crops = joined(cut[before:end])
+        if reach and len(crops):
+            steadied = steady_crops(joined(cut), smoothing=steady)
+            wanted = [n for n, face in enumerate(steadied.faces) if before <= face.frame < end]
+            crops = crops.with_images(steadied.images[wanted])
+        yield restore_image(torch.cat(known[before:end]), restorer, crops=crops, **options)
+        first, forgotten = first + end - before, max(end - reach, 0)
+        known, cut, before = known[forgotten:], cut[forgotten:], end - forgotten
 
-        def steadied(crops: FaceCrops, around: Tensor = around, first: int = first, before: int = before) -> FaceCrops:
-            if reach and len(crops):
-                seen = align_faces(around, faces.between(first - before, first - before + len(around)), crops.size)
-                wanted = [n for n, face in enumerate(seen.faces) if before <= face.frame < before + crops.faces.frames]
-                crops = crops.with_images(steady_crops(seen, smoothing=steady).take(wanted).images)
-            return crops if choose is None else choose(crops)
 
-        photo = around[before : before + count]
-        own = faces.between(first, first + count)
-        yield restore_image(photo, model, faces=own, choose=steadied, **options)
-        first, before = first + count, before + count
-        known, before = known[max(before - reach, 0) :], min(before, reach)
+def joined(crops: Sequence[FaceCrops]) -> FaceCrops:
+    """The crops of several images, each a batch of its own, as those of one batch."""
+    faces: list[Face] = []
+    gone: list[FaceReport] = []
+    for frame, own in enumerate(crops):
+        faces += [replace(face, frame=frame) for face in own.faces]
+        gone += [replace(entry, face=replace(entry.face, frame=frame)) for entry in own.faces.left_out]
+    batch = replace(crops[0].faces, faces=tuple(faces), frames=len(crops), left_out=tuple(gone))
+    return FaceCrops(torch.cat([own.images for own in crops]), batch, torch.cat([own.to_crop for own in crops]))
