@@ -7,8 +7,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, paste_faces
-from ..osdface_core.compositing.masks import FEATHER, Shape
+from ..osdface_core.compositing.masks import FEATHER
 from ..osdface_core.options import Paste as PasteOptions
+from ..osdface_core.options import Shape
 from . import sockets
 from .runtime import intermediate
 

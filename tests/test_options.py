@@ -9,11 +9,8 @@ import torch
 from conftest import face_at
 
 from osdface_core import Faces, load_model, options, restore_image
-from osdface_core.compositing.color import Method
-from osdface_core.compositing.masks import Shape
 from osdface_core.compositing.parsing import PARTS
 from osdface_core.errors import OptionError
-from osdface_core.inference import Placement
 from osdface_core.options import Choose, Detect, Load, Options, Paste, PhotoOptions, Restore, Video
 
 WRONG = [
@@ -69,8 +66,5 @@ def test_defaults_are_allowed_and_every_option_explains_itself():
         assert all(known.metadata["help"] for known in fields(kind))
 
 
-def test_choices_are_those_that_the_stages_know():
-    assert get_args(options.Color) == get_args(Method)
-    assert get_args(options.Shape) == get_args(Shape)
+def test_parts_to_leave_are_those_that_a_parser_tells_apart():
     assert get_args(options.Part) == tuple(PARTS)
-    assert get_args(options.Placement) == get_args(Placement)

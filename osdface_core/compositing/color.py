@@ -3,21 +3,19 @@
 OSDFace itself changes no colours afterwards, so "none" is the authors' result.
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
 from ..faces import FaceCrops, check_finite, check_range
+from ..options import Color
 
-Method = Literal["none", "wavelet", "adain"]
 LEVELS = 5
 """Wavelet levels: colours are taken from structures of about 2^5 pixels and more in a 512-pixel crop."""
 
 
-def match_color(restored: FaceCrops, source: FaceCrops, method: Method = "wavelet", strength: float = 1.0) -> FaceCrops:
+def match_color(restored: FaceCrops, source: FaceCrops, method: Color = "wavelet", strength: float = 1.0) -> FaceCrops:
     """The restored crops with the colours of the source crops of the same faces.
 
     wavelet: low frequencies of the source, high frequencies of the restored crop; local colours follow.

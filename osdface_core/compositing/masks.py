@@ -1,7 +1,6 @@
 """Paste masks, in the space of the aligned crop: 1 where the restored face is taken, 0 where the photo stays."""
 
 from math import erf, sqrt
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +8,11 @@ from torch import Tensor
 
 from ..errors import ImageError
 from ..faces import check_range
+from ..options import Shape
 
 FEATHER = 0.1
 """Width of the soft border as a share of the crop's side: what facexlib's square mask comes to."""
 
-Shape = Literal["square", "ellipse"]
 HEAD = 0.8
 """Width of the ellipse as a share of its height, which is the crop's side: an FFHQ crop's head with its hair."""
 

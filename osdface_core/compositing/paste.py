@@ -11,8 +11,9 @@ from ..errors import ImageError
 from ..faces import FaceCrops, FaceReport, check_finite, check_image, check_origin, check_range, inverse
 from ..geometry.align import cut, warp
 from ..geometry.regions import background_matrices, hull, is_empty, region_of, touching
+from ..options import Shape
 from ..serialization import Json, reading, tensor_from_json, tensor_to_json
-from .masks import FEATHER, Shape, shape_mask
+from .masks import FEATHER, shape_mask
 
 SPACING = 1.5
 """How far apart, in crop pixels, a shrinking crop is sampled: bilinear samples still see all that lies between."""

@@ -3,8 +3,8 @@
 Takes: a model, a device. Gives: the model, ready. Not here: networks, files' formats, stages.
 """
 
+from ..options import Placement
 from .load import load_model
-from .offload import Placement
 from .prepare import networks, prepare
 
 __all__ = ["Placement", "load_model", "networks", "prepare"]

@@ -6,9 +6,9 @@ import torch
 
 from ..models.osdface import OSDFaceModel
 from ..models.precision import Precision
-from ..options import Load
+from ..options import Load, Placement
 from ..weights import read_model
-from .offload import Placement, Turns, in_parts
+from .offload import Turns, in_parts
 from .prepare import networks, prepare
 
 

@@ -1,21 +1,20 @@
 """Where a model's parts are: all of them on the device, or, on a small card, one after the other."""
 
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from ..devices import free_bytes, pinned, upload
 from ..models.osdface import OSDFaceModel
+from ..options import Placement
 from .memory import SPARE, face_bytes, weight_bytes
-
-Placement = Literal["auto", "whole", "parts"]
-"""auto: parts where a graphics card has no room for the whole model and one face."""
 
 
 def in_parts(model: OSDFaceModel, device: torch.device, placement: Placement) -> bool:
-    """Whether `model` is to be on `device` part by part. Raises ValueError for what is no placement."""
+    """Whether `model` is to be on `device` part by part: "auto" where a graphics card has no room for the whole model
+    and one face. Raises ValueError for what is no placement."""
     if placement not in get_args(Placement):
         raise ValueError(f"{placement!r} is no placement: it must be one of {', '.join(get_args(Placement))}.")
     free = free_bytes(device)
