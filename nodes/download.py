@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..osdface_core.weights.catalog import CATALOG, entry_named
+from ..osdface_core.weights.catalog import CATALOG, Entry, entry_named
 from . import sockets
 from .folders import find_entry, fingerprint, folder_of
 from .runtime import download_progress
@@ -44,9 +44,7 @@ class OSDFaceDownloadWeights(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, weights: str, accept_licence: bool) -> bool | str:
         entry = entry_named(weights)
-        if accept_licence or find_entry(entry):
-            return True
-        return f"{entry.name}: {entry.about} To download it on these terms, switch accept licence on."
+        return True if accept_licence or find_entry(entry) else terms(entry)
 
     @classmethod
     def fingerprint_inputs(cls, weights: str, accept_licence: bool) -> object:
@@ -57,5 +55,13 @@ class OSDFaceDownloadWeights(io.ComfyNode):
         from ..osdface_core.weights.download import download  # which brings what talks to servers
 
         entry = entry_named(weights)
-        path = find_entry(entry) or download(entry, folder_of(entry), download_progress())
+        path = find_entry(entry)
+        if path is None and not accept_licence:  # by a link, which nobody checks before a run
+            raise PermissionError(terms(entry))
+        path = path or download(entry, folder_of(entry), download_progress())
         return io.NodeOutput(str(path), ui={"text": [f"{entry.name} is here: {path}"]})
+
+
+def terms(entry: Entry) -> str:
+    """What an entry is and on which terms it comes, and how to agree."""
+    return f"{entry.name}: {entry.about} To download it on these terms, switch accept licence on."

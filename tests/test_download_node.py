@@ -36,6 +36,13 @@ def test_without_a_yes_the_licence_is_shown_and_nothing_happens(hub, inside):
     assert hub.requests == []
 
 
+def test_a_no_that_comes_by_a_link_downloads_nothing_either(hub, inside):
+    """What is linked is not known when a workflow is checked, only when it runs."""
+    with pytest.raises(PermissionError, match="switch accept licence on"):
+        inside.ours["OSDFaceDownloadWeights"].execute(weights="osdface", accept_licence=False)
+    assert hub.requests == []
+
+
 def test_an_interrupt_keeps_what_has_arrived_and_the_next_run_resumes(hub, inside):
     def interrupt(kind, data):
         fakes.State.interrupted = kind == "progress" and data["value"] > 8000
