@@ -77,7 +77,7 @@ def frames(count: int, height: int, width: int) -> Tensor:
 
 def memory() -> float:
     """Megabytes that this process has."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmRSS:")[2].split()[0]) / 1e3
 
 

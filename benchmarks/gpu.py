@@ -317,9 +317,9 @@ PARTS: dict[str, Callable[..., Figures]] = {
 
 def append(path: Path, part: str, figures: Figures, card: Any, seconds: float) -> list[Figures]:
     """All that the file holds, with what a part has found now at its end."""
-    records: list[Figures] = json.loads(path.read_text()) if path.exists() else []
+    records: list[Figures] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     records.append({"part": part, "card": card.name, "took": seconds, "figures": figures})
-    path.write_text(json.dumps(records, indent=1) + "\n")
+    path.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     return records
 
 
@@ -342,7 +342,7 @@ def main() -> None:
         records = append(chosen.output, part, figures, card, time.perf_counter() - started)
         torch.cuda.empty_cache()
     if chosen.markdown:
-        chosen.markdown.write_text(markdown(records))
+        chosen.markdown.write_text(markdown(records), encoding="utf-8")
 
 
 if __name__ == "__main__":

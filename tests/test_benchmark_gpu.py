@@ -137,7 +137,7 @@ def test_parts_append_to_one_file(card, tmp_path):
     file = tmp_path / "gpu.json"
     gpu.append(file, "ceilings", {"copy, GB/s": 900.0}, card, 1.5)
     gpu.append(file, "ours", {}, card, 2.5)
-    records = json.loads(file.read_text())
+    records = json.loads(file.read_text(encoding="utf-8"))
     assert [record["part"] for record in records] == ["ceilings", "ours"]
     assert records[0] == {"part": "ceilings", "card": "a card", "took": 1.5, "figures": {"copy, GB/s": 900.0}}
 

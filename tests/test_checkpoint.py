@@ -169,10 +169,15 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
 
 def rewrite(path: Path, edit) -> None:
     """Change a checkpoint's state, so that its sums are right again."""
-    tensors, state = load_file(path / "tensors.safetensors"), json.loads((path / "state.json").read_text())
+    tensors, state = (
+        load_file(path / "tensors.safetensors"),
+        json.loads((path / "state.json").read_text(encoding="utf-8")),
+    )
     edit(state, tensors)
     save_file(tensors, path / "tensors.safetensors")
-    (path / "state.json").write_text(json.dumps(state | {"sha256": sha256(path / "tensors.safetensors")}))
+    (path / "state.json").write_text(
+        json.dumps(state | {"sha256": sha256(path / "tensors.safetensors")}), encoding="utf-8"
+    )
 
 
 def other_shape(state, tensors) -> None:
@@ -236,7 +241,7 @@ def test_what_the_first_process_cannot_write_ends_the_others_too(face_photos: Pa
             [sys.executable, "-c", script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=(tmp_path / f"{rank}.log").open("w"),
+            stderr=(tmp_path / f"{rank}.log").open("w", encoding="utf-8"),
             text=True,
             env=os.environ
             | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
@@ -253,7 +258,7 @@ def test_what_the_first_process_cannot_write_ends_the_others_too(face_photos: Pa
         for process in running:
             process.kill()
             process.wait()
-    logs = [(tmp_path / f"{rank}.log").read_text() for rank in range(2)]
+    logs = [(tmp_path / f"{rank}.log").read_text(encoding="utf-8") for rank in range(2)]
     assert codes == ["1", "1"], logs
     assert "step-0000004.png" in logs[0]
     assert "Another process" in logs[1]

@@ -1,7 +1,6 @@
 """Detection with real RetinaFace weights, against facexlib's own results."""
 
 import json
-import resource
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -203,6 +202,7 @@ def test_images_of_many_sizes_are_drawn_on_canvases_of_few():
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
 def test_thin_images_are_looked_at_in_little_memory(detector, shape):
+    resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert not len(detector.detect(torch.rand(1, 3, *shape)))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1e6  # kilobytes

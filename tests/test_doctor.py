@@ -33,7 +33,9 @@ def test_with_a_bundle_and_a_detector_all_is_well(hub, shared):
 
 
 def test_a_broken_library_is_named_with_its_reason(tmp_path, monkeypatch):
-    (tmp_path / "pyiqa.py").write_text("raise ImportError('it was built for another torch\\nand so on')")
+    (tmp_path / "pyiqa.py").write_text(
+        "raise ImportError('it was built for another torch\\nand so on')", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     finding = optional("pyiqa")
     assert finding.says == "cannot be imported."

@@ -2,7 +2,6 @@
 
 import json
 import math
-import resource
 from dataclasses import replace
 
 import pytest
@@ -159,6 +158,7 @@ def test_files_of_other_values_are_named_too(kind, data):
 
 def test_a_crop_of_half_a_pixel_is_pasted_in_little_memory():
     """Every pixel of the photo is the mean of a thousand by a thousand of the crop."""
+    resource = pytest.importorskip("resource")
     scale = 2048 / 0.6
     matrix = torch.tensor([[[scale, 0, -30 * scale], [0, scale, -20 * scale]]], dtype=torch.float64)
     crops = FaceCrops(torch.ones(1, 3, 2048, 2048), replace(WHOLE, faces=(face_at(30.3, 20.3, 1),)), matrix)

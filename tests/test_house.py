@@ -107,7 +107,7 @@ def test_importing_everything_brings_neither_diffusers_nor_facexlib():
 def test_public_names_are_the_same_for_people_tools_and_python():
     import osdface_core
 
-    tree = ast.parse((ROOT / "osdface_core" / "__init__.py").read_text())
+    tree = ast.parse((ROOT / "osdface_core" / "__init__.py").read_text(encoding="utf-8"))
     block = next(part for part in tree.body if isinstance(part, ast.If))
     for_tools = {part.module: tuple(alias.name for alias in part.names) for part in block.body}
     assert for_tools == osdface_core.HOMES

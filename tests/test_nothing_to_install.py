@@ -105,12 +105,12 @@ def test_what_nodes_reach_imports_only_what_comfyui_brings(path):
 
 def test_requirements_name_nothing():
     """Installers that find no such file take pyproject.toml's dependencies, which are the library's."""
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert lines
     assert [line for line in lines if line.strip() and not line.startswith("#")] == []
 
 
 def test_the_library_keeps_its_dependencies():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for wanted in ("diffusers", "facexlib", "opencv-python-headless", "torch>=", "comfyui-frontend-package>="):
         assert any(entry.startswith(wanted) for entry in project["dependencies"]), wanted

@@ -28,7 +28,7 @@ def test_it_is_opencvs_on_every_recorded_face(shared):
     faces = [
         np.array(face["landmarks"])
         for path in sorted((shared / "golden" / "detect").glob("*.json"))
-        for run in json.loads(path.read_text())["runs"]
+        for run in json.loads(path.read_text(encoding="utf-8"))["runs"]
         for face in run["faces"]
     ]
     assert len(faces) > 80
