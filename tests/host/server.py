@@ -104,6 +104,8 @@ class Host:
                 except Exception as error:
                     error.node = key  # type: ignore[attr-defined]
                     raise
+                finally:
+                    fakes.State.on_progress = None
             if self.shown[mark]:
                 shown[key] = self.shown[mark]
                 tell("executed", {"node": key, "display_node": key, "output": shown[key]})
