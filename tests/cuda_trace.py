@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -209,6 +210,15 @@ class TracedKernel:
         return launch
 
 
+class Indexing(TorchFunctionMode):
+    """Indexing by the operations that it consists of. Not put into Tensor itself: taken out again, Python's slot for
+    sequences would stay, and a number would pass for one."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        own = {"__getitem__": get_item, "__setitem__": set_item}.get(getattr(func, "__name__", ""), func)
+        return own(*args, **(kwargs or {}))
+
+
 @contextmanager
 def card() -> Iterator[TracedKernels]:
     """Within, tensors on "cuda" exist, without data. A PyTorch without CUDA needs some help with that: some methods ask
@@ -217,8 +227,6 @@ def card() -> Iterator[TracedKernels]:
     replaced = {
         "contiguous": contiguous,
         "copy_": lambda x, source, non_blocking=False: ATEN.copy_(x, source, non_blocking),
-        "__getitem__": get_item,
-        "__setitem__": set_item,
         "__invert__": lambda x: ATEN.bitwise_not(x),
         "pin_memory": lambda x: x,
         "is_pinned": lambda x: x.device.type == "cpu",
@@ -237,6 +245,7 @@ def card() -> Iterator[TracedKernels]:
         put(torch.cuda, "device_of", lambda tensor: nullcontext())
         put(F, "scaled_dot_product_attention", lambda q, k, v, **_: torch.ops.osdface_trace.attention(q, k, v))
         put(triton_norm, "kernels", lambda: kernels)
+        stack.enter_context(Indexing())
         stack.enter_context(FakeTensorMode())
         stack.enter_context(torch.no_grad())
         yield kernels
