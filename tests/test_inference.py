@@ -3,6 +3,7 @@
 import logging
 import shutil
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -93,6 +94,26 @@ def test_a_pass_changes_nothing_in_the_model(prepared, images):
     prepared.vre(images)
     restore(prepared, images)
     assert content() == before
+
+
+def test_every_part_computes_in_ieee_float32_and_the_embedder_in_tf32_beside_half_precision(
+    tiny, images, monkeypatch, everything_quick
+):
+    """cuDNN would take TF32 for convolutions by itself."""
+    asked = []
+
+    def arithmetic(device, *, tf32):
+        asked.append(tf32)
+        return nullcontext()
+
+    for module in ("osdface", "vre"):
+        monkeypatch.setattr(f"osdface_core.models.{module}.arithmetic", arithmetic)
+    with torch.no_grad():
+        for precision, embedder in (("fp32", False), ("bf16", True)):
+            model = ready(tiny, Precision.parse(precision))
+            asked.clear()
+            model.one_step(images, model.vre(images).embeds)
+            assert asked == [embedder, False, False, False]
 
 
 def test_four_threads_restore_what_one_does(starter):

@@ -97,7 +97,8 @@ class ModelConfig:
 
 
 class OSDFaceModel(nn.Module):
-    """VRE, UNet and VAE, in evaluation mode and without gradients. Safe from several threads.
+    """VRE, UNet and VAE, in evaluation mode and without gradients. Safe from several threads, unless its parts take turns
+    on the device (`onload`).
 
     notice: what a user has to be told about these weights, empty for OSDFace's own.
     """
@@ -134,9 +135,10 @@ class OSDFaceModel(nn.Module):
         def predict_noise(latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
             self.bring("unet")
             latents = upload(latents, self.device, self.precision.unet)
-            if timestep not in shifts or shifts[timestep][0].dtype != latents.dtype:
-                shifts[timestep] = self.unet.time_shifts(timestep, latents)
-            return self.unet(latents, shifts[timestep], upload(embeds, latents.device, latents.dtype))
+            with arithmetic(self.device, tf32=False):
+                if timestep not in shifts or shifts[timestep][0].dtype != latents.dtype:
+                    shifts[timestep] = self.unet.time_shifts(timestep, latents)
+                return self.unet(latents, shifts[timestep], upload(embeds, latents.device, latents.dtype))
 
         return OneStep(
             self.encode,
