@@ -244,6 +244,33 @@ def test_compiling_that_fails_leaves_the_network_as_it_is(tiny, images, caplog, 
     assert (first - restore(tiny, images)).abs().max() < 2e-5
 
 
+def test_where_nothing_can_be_compiled_a_model_loads_all_the_same(tiny, images, caplog, monkeypatch):
+    """As on a Python that PyTorch's compiler does not know."""
+
+    def unknown(_plain):
+        raise RuntimeError("torch.compile is not supported on this Python")
+
+    monkeypatch.setattr(torch, "compile", unknown)
+    with caplog.at_level(logging.WARNING):
+        model = ready(tiny, compiled=True)
+    assert len(caplog.records) == 3
+    assert (restore(model, images) - restore(tiny, images)).abs().max() < 2e-5
+
+
+def test_running_out_of_memory_is_no_fault_of_the_compiler(monkeypatch):
+    """It has to reach the loop that halves batches, and leaves the compiled network as it is."""
+
+    def full(*_inputs):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(torch, "compile", lambda plain: full)
+    network = nn.Identity()
+    compile_or_not(network)
+    for _ in range(2):
+        with pytest.raises(torch.OutOfMemoryError):
+            network(torch.zeros(1))
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
 def test_what_is_compiled_gives_the_same_and_says_how_long_it_took(caplog):
     """PyTorch's own compiler, on a block of the decoder."""

@@ -6,6 +6,8 @@ import time
 import torch
 from torch import Tensor, nn
 
+from ..devices import is_out_of_memory
+
 log = logging.getLogger(__name__)
 
 
@@ -13,7 +15,11 @@ def compile_or_not(network: nn.Module, method: str = "forward") -> None:
     """Compile a method in place; where that fails, once a first input is there, run it as it is. PyTorch keeps what it
     compiled on disk, so the minutes are spent once for each size and version."""
     plain, name = getattr(network, method), type(network).__name__
-    quick = torch.compile(plain)
+    try:
+        quick = torch.compile(plain)
+    except RuntimeError as error:  # a Python or a system that PyTorch compiles nothing on
+        log.warning("OSDFace: %s cannot be compiled, it runs as it is (%s).", name, error)
+        return
     sizes: set[object] = set()
 
     def run(*inputs: object, **options: object) -> object:
@@ -27,7 +33,7 @@ def compile_or_not(network: nn.Module, method: str = "forward") -> None:
         try:
             made = quick(*inputs, **options)
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
-            if quick is plain:
+            if quick is plain or not new or is_out_of_memory(error):
                 raise
             log.warning("OSDFace: %s cannot be compiled, it runs as it is (%s).", name, error)
             quick = plain

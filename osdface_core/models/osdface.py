@@ -97,8 +97,9 @@ class ModelConfig:
 
 
 class OSDFaceModel(nn.Module):
-    """VRE, UNet and VAE, in evaluation mode and without gradients. Safe from several threads, unless its parts take turns
-    on the device (`onload`).
+    """VRE, UNet and VAE, in evaluation mode and without gradients.
+
+    Safe from several threads, unless its parts take turns on the device (`onload`).
 
     notice: what a user has to be told about these weights, empty for OSDFace's own.
     """
