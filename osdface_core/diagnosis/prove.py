@@ -294,8 +294,7 @@ def arithmetic_of(model: OSDFaceModel, part: str) -> str:
     dtype = torch.float32 if part == "vre" else getattr(model.precision, part)
     if dtype != torch.float32 or device.type != "cuda":
         return NAMES[dtype]
-    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    tf32 = {"vre": model.vre.tf32, "unet": convolutions.fp32_precision == "tf32"}.get(part, False)
+    tf32 = part == "vre" and model.vre.tf32
     return f"fp32 ({'TF32' if tf32 and torch.cuda.get_device_capability(device) >= (8, 0) else 'IEEE'})"
 
 
