@@ -1,5 +1,6 @@
 """Encoder and decoder of an image: the halves of Stable Diffusion's VAE, and of the VQGAN behind OSDFace's prompt."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -44,7 +45,7 @@ class Middle(nn.Module):
         return self.resnets[1](self.attentions[0](self.resnets[0](x)))
 
 
-class Half(nn.Module):
+class Half(nn.Module, ABC):
     """What encoder and decoder share: the order of their parts, and how much of it a device computes at once."""
 
     ops: Operations
@@ -60,9 +61,9 @@ class Half(nn.Module):
         assert isinstance(self.conv_out.weight, nn.Parameter)
         return self.conv_out.weight
 
+    @abstractmethod
     def parts(self) -> list[nn.Module]:
         """The levels and the middle, in order."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """On a CPU one image after the other: there many at once take no less time, and as often the memory."""
