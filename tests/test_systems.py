@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from conftest import ROOT
 
 PYTHON = [path for path in ROOT.rglob("*.py") if not {".venv", "build"} & set(path.relative_to(ROOT).parts)]
@@ -76,7 +77,6 @@ def test_no_test_forks():
 
 
 def test_the_matrix_runs_what_there_is_on_all_systems():
-    yaml = pytest.importorskip("yaml")
     text = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
     jobs = yaml.safe_load(text)["jobs"]
     matrix = jobs["tests"]["strategy"]["matrix"]
