@@ -42,11 +42,11 @@ except ImportError:  # Python 3.10: pip has a copy of the same parser
 
 with open("pyproject.toml", "rb") as file:
     project = tomllib.load(file)["project"]
-elsewhere = ("torch", "facexlib", "comfyui-frontend-package")
+elsewhere = ("torch", "facexlib", "spandrel", "comfyui-frontend-package")
 needed = [name for name in project["dependencies"] if not name.startswith(elsewhere)]
 for extra in sys.argv[1:]:
     needed += project["optional-dependencies"][extra]
-sys.stdout.write("\\n".join([*needed, "opencv-python-headless"]) + "\\n")
+sys.stdout.write("\\n".join([*needed, "opencv-python-headless", "einops"]) + "\\n")
 """
 """Run by the environment's Python, which has pip whatever the one that runs this file has."""
 
@@ -133,9 +133,9 @@ class Environment:
         self.stamp.unlink(missing_ok=True)
         say(f"installing {wanted['torch']} (for a GPU, see python run.py --help)")
         self.pip(*split(wanted["torch"]))
-        # facexlib's own dependencies would bring the GUI build of OpenCV, numba and a CUDA torch: none is needed here
-        say(f"installing facexlib and {wanted['torchvision']} without their dependencies")
-        self.pip("--no-deps", "facexlib")
+        # facexlib's own dependencies would bring the GUI build of OpenCV and numba, spandrel's another torchvision
+        say(f"installing facexlib, spandrel and {wanted['torchvision']} without their dependencies")
+        self.pip("--no-deps", "facexlib", "spandrel")
         self.pip("--no-deps", *split(wanted["torchvision"]))
         say("installing the other dependencies of pyproject.toml")
         needed = self.folder / "requirements.txt"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .compositing.paste import Composite, paste_faces
+    from .compositing.upscale import load_upscaler
     from .detection.detector import RetinaFace
     from .detection.load import load_detector
     from .errors import ImageError, OSDFaceError, WeightsError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .files.photos import Photo, read_photo, write_photo
     from .geometry.align import align_faces
     from .inference import load_model, prepare
+    from .inference.spandrel import load_restorer
     from .models.one_step import restore_crops
     from .models.osdface import ModelConfig, OSDFaceModel
     from .models.vre import Prompts, VREConfig, encode_prompts
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 HOMES = {
     "geometry.align": ("align_faces",),
     "compositing.paste": ("Composite", "paste_faces"),
+    "compositing.upscale": ("load_upscaler",),
     "detection.detector": ("RetinaFace",),
     "detection.load": ("load_detector",),
     "recognition.embedders": ("load_embedder",),
@@ -31,6 +34,7 @@ HOMES = {
     "faces": ("Face", "FaceCrops", "FaceReport", "Faces"),
     "files.photos": ("Photo", "read_photo", "write_photo"),
     "inference": ("load_model", "prepare"),
+    "inference.spandrel": ("load_restorer",),
     "models.osdface": ("ModelConfig", "OSDFaceModel"),
     "models.one_step": ("restore_crops",),
     "pipeline": ("restore_aligned", "restore_image"),
@@ -58,6 +62,8 @@ __all__ = [
     "load_detector",
     "load_embedder",
     "load_model",
+    "load_restorer",
+    "load_upscaler",
     "paste_faces",
     "prepare",
     "read_photo",

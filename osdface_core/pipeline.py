@@ -15,12 +15,12 @@ from .detection.detector import RetinaFace
 from .devices import upload
 from .errors import ImageError
 from .faces import FaceCrops, Faces, check_image
-from .geometry.align import align_faces
+from .geometry.align import align_faces, whole_crops
 from .inference.restorer import as_restorer
 from .models.one_step import check_restored
 from .models.osdface import OSDFaceModel
 from .models.restorer import Restorer
-from .options import Detect, PhotoOptions
+from .options import Detect, PhotoOptions, Restore
 from .recognition.embedders import Embedder
 from .recognition.identity import check_identity
 from .selection.select import select_by_limits
@@ -47,6 +47,7 @@ def restore_image(
     background: Tensor | None = None,
     embedder: Embedder | None = None,
     parser: FaceParser | None = None,
+    upscaler: Callable[[Tensor], Tensor] | None = None,
     on_batch: OnBatch | None = None,
     **options: Any,
 ) -> Composite:
@@ -58,6 +59,7 @@ def restore_image(
     background: the same images at any other size, to paste into; `image` itself by default.
     embedder: measures how alike each face is before and after, for the report and for `min_identity`.
     parser: finds hands, hats and other things before a face, which then stay as in the photo; and the parts to `leave`.
+    upscaler: enlarges what is around the faces, as `load_upscaler` does: by its own scale, or to what `upscale` says.
     on_batch: called with (faces done, faces in all); what it raises ends the work.
     options: the fields of `options.PhotoOptions`, by their names: threshold, strength, color, seed and others.
     Raises, before any work, OptionError for a value that cannot be, and ImageError where the image is no such batch.
@@ -73,6 +75,7 @@ def restore_image(
         background=background,
         embedder=embedder,
         parser=parser,
+        upscaler=upscaler,
         on_batch=on_batch,
     ).result
 
@@ -91,6 +94,7 @@ def restore_stages(
     background: Tensor | None = None,
     embedder: Any = None,
     parser: Any = None,
+    upscaler: Callable[[Tensor], Tensor] | None = None,
     ready: Callable[[Any, int], Any] = lambda network, _faces: network,
     on_batch: OnBatch | None = None,
 ) -> Restoration:
@@ -118,7 +122,7 @@ def restore_stages(
     size = min(options.batch_size or restorer.at_once(len(checked) or 1), len(checked) or 1)
     network = ready(parser, size) if parser is not None and len(checked) else None
     masks = None if network is None else parse_masks(network, checked, leave=options.leave, batch_size=size)
-    target = enlarged(image, options.upscale) if background is None else background
+    target = enlarged(image, options.upscale, upscaler) if background is None else background
     target = image if target is None else target
     pasted = paste_faces(target, checked, strength=options.strength, shape=options.shape, crop_masks=masks)
     return Restoration(pasted, before, after)
@@ -131,35 +135,51 @@ def find_faces(image: Tensor, detector: RetinaFace, options: Detect) -> Faces:
     return select_by_limits(found, min_size=smallest, max_size=largest, max_count=count)[0]
 
 
-def enlarged(image: Tensor, factor: float) -> Tensor | None:
+def enlarged(image: Tensor, factor: float, upscaler: Callable[[Tensor], Tensor] | None = None) -> Tensor | None:
     """A background for `restore_image`: the image [B,3,H,W], enlarged to whole pixels. None for the image itself.
 
     By the size and not the factor: its edges are the image's, as pasting takes them, where the factor does not divide.
+
+    upscaler: does the enlarging; without a factor (1) by its own scale.
     """
     size = [round(side * factor) for side in image.shape[2:]]
-    return None if factor == 1 else F.interpolate(image, size, mode="bicubic").clamp(0, 1)
+    if upscaler is None:
+        return None if factor == 1 else F.interpolate(image, size, mode="bicubic").clamp(0, 1)
+    large = upscaler(image)
+    if factor == 1 or list(large.shape[2:]) == size:
+        return large
+    return F.interpolate(large, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
 @torch.no_grad()
-def restore_aligned(image: Tensor, model: OSDFaceModel, *, exact: bool = False, seed: int | None = None) -> Tensor:
-    """Restore one image [1,3,H,W] that is an aligned face already: a crop of the model's size comes back.
+def restore_aligned(
+    image: Tensor, model: OSDFaceModel | Restorer, *, exact: bool = False, seed: int | None = None, **options: Any
+) -> Tensor:
+    """Restore one image [1,3,H,W] that is an aligned face already: a crop of the restorer's size comes back.
 
     exact: as the authors' program treats it. A square image is brought to the crop size without anti-aliasing, corners
         on corners; any other is processed at its own size. They sample the posterior: give a seed.
+    options: the other fields of `options.Restore`, by their names; not with `exact`.
     Raises ImageError for an image that is not square, unless `exact`, and where the networks give no numbers.
     """
     check_image(image)
     height, width = image.shape[2:]
-    size = (model.config.crop_size, model.config.crop_size)
-    if height == width and exact:
-        image = F.interpolate(image, size, mode="bilinear", align_corners=True)
-    elif height == width:
-        image = F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
-    elif not exact:
+    if exact and isinstance(model, OSDFaceModel):
+        size = (model.config.crop_size, model.config.crop_size)
+        if height == width:
+            image = F.interpolate(image, size, mode="bilinear", align_corners=True)
+        image = upload(image, model.device)
+        return check_restored(model.one_step(image, model.vre(image).embeds, seed))
+    if exact:
+        raise ImageError("There is no program of OSDFace's authors for this restorer: leave out exact.")
+    if height != width:
         raise ImageError(
             f"An aligned face must be square; this image is {width}x{height}. Let its faces be detected instead, or "
             "process it at its own size as the authors' program does (exact)."
         )
-    image = upload(image, model.device)
-    prompts = model.vre(image)
-    return check_restored(model.one_step(image, prompts.embeds, seed))
+    restorer, chosen = as_restorer(model), Restore(seed=seed, **options)
+    chosen.validate()
+    chosen.check_taken(restorer.options)
+    side = (restorer.crop_size, restorer.crop_size)
+    crops = whole_crops(F.interpolate(image, side, mode="bicubic", antialias=True).clamp(0, 1))
+    return restorer.restore(crops, chosen).images

@@ -112,5 +112,6 @@ def test_requirements_name_nothing():
 
 def test_the_library_keeps_its_dependencies():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for wanted in ("diffusers", "facexlib", "opencv-python-headless", "torch>=", "comfyui-frontend-package>="):
+    libraries = ("diffusers", "facexlib", "spandrel", "opencv-python-headless")
+    for wanted in (*libraries, "torch>=", "comfyui-frontend-package>="):
         assert any(entry.startswith(wanted) for entry in project["dependencies"]), wanted

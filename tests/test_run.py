@@ -75,8 +75,8 @@ def test_what_is_needed_is_read_from_the_project(before):
     command = [sys.executable, "-c", before + run.REQUIREMENTS, "dev"]
     needed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
     names = {name.split(">")[0].split("=")[0] for name in needed}
-    assert {"diffusers", "pytest", "ruff", "opencv-python-headless"} <= names
-    assert not {"torch", "facexlib"} & names
+    assert {"diffusers", "pytest", "ruff", "opencv-python-headless", "einops"} <= names
+    assert not {"torch", "facexlib", "spandrel"} & names
 
 
 def test_line_ends_do_not_count_as_changes(tmp_path):

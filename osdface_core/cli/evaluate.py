@@ -8,6 +8,7 @@ from typing import Any
 from ..detection.load import load_detector
 from ..files.atomic_write import atomic_write
 from ..inference import load_model
+from ..inference.spandrel import load_restorer
 from ..recognition.embedders import load_embedder
 from .detect import best_device
 from .outputs import refuse_to_overwrite, write_json
@@ -27,6 +28,14 @@ def add_to(commands: Any) -> None:
         help="a bundle, or the authors' files (default: starter); several to compare them",
     )
     command.add_argument("--base", type=Path, help="SD 2.1-base for the authors' files")
+    command.add_argument(
+        "--restorer",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="compare with GFPGAN, RestoreFormer or CodeFormer: their weights",
+    )
     command.add_argument("--embedder", type=Path, help="face embedder's weights, for identity")
     command.add_argument("--detector", help="RetinaFace weights, for landmarks")
     command.add_argument(
@@ -60,6 +69,8 @@ def run_eval(options: argparse.Namespace) -> int:
         methods[name] = metrics.restorer(model)
         if options.steps > 1:
             methods[f"{name}, {options.steps} steps"] = metrics.restorer(model, steps=options.steps)
+    for weights in options.restorer:
+        methods[weights.stem] = metrics.method_of(load_restorer(weights, device=options.device))
     measures, missing = metrics.measures(
         options.measures or [*metrics.ALWAYS, *filter(None, options.perceptual.split(","))],
         embedder=load_embedder(options.embedder) if options.embedder else None,

@@ -9,19 +9,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..compositing.parsing import FaceParser, load_parser
 from ..errors import ImageError, OptionError, OSDFaceError
 from ..files.photos import SUFFIXES, read_photo, write_photo
-from ..inference import load_model
+from ..inference.restorer import as_restorer
 from ..models.osdface import OSDFaceModel
-from ..models.precision import Precision
+from ..models.restorer import Restorer
 from ..options import Load, Paste, PhotoOptions, Restore
 from ..pipeline import restore_aligned, restore_image
 from ..serialization import Json
-from ..weights import read_model
 from .arguments import add_options, refuse, validate
 from .choice import Choice, add_choice, check_choice
 from .names import expand, find_clash, is_apple_double
+from .networks import add_networks, check_networks, load, load_tools
 from .outputs import named, printable, refuse_to_overwrite, write_json
 from .video import add_video, check_video, is_video, restore_clip
 
@@ -37,27 +36,13 @@ def add_to(commands: Any) -> None:
     restore.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT", help="a folder; a file for one photo or video"
     )
-    restore.add_argument(
-        "--weights", type=Path, help="a bundle, or the folder with the authors' files (default: starter)"
-    )
-    restore.add_argument(
-        "--base", type=Path, help="SD 2.1-base for the authors' files: diffusers folder or single file"
-    )
-    restore.add_argument(
-        "--precision",
-        default="auto",
-        help="auto, fp32, fp16, bf16, or parts: unet=fp16,decode=bf16. On a CPU fp16 halves the memory of weights",
-    )
-    restore.add_argument("--decoder", type=Path, help="TAESD's decoder in place of the VAE's: fast and approximate")
-    restore.add_argument("--compile", action="store_true", help="compile the networks first: minutes, for many photos")
+    add_networks(restore)
     add_choice(restore)
     add_video(restore)
     restore.add_argument("--aligned", action="store_true", help="every input is one aligned face already")
     restore.add_argument("--exact", action="store_true", help="aligned, and every step as in the authors' program")
     add_options(restore, Restore)
     add_options(restore, Paste)
-    restore.add_argument("--parser", help="face parser's weights, or parsenet: keeps what is before a face, like hands")
-    add_options(restore, Load, without=["device"])
     restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
     restore.add_argument("--force", action="store_true", help="overwrite outputs that exist")
 
@@ -77,38 +62,21 @@ def run(options: argparse.Namespace) -> int:
     if clash is not None:
         options.refuse(f"several photos would be written to {clash}: restore them into folders of their own")
     model = load(options)
-    if model.notice:
-        log.warning("warning: %s", model.notice)
-    choice = None if options.aligned else Choice(options, model.config.crop_size)
-    parser = None if options.parser is None else load_parser(options.parser, device=options.device)
+    choice = None if options.aligned else Choice(options, as_restorer(model).crop_size)
+    tools = load_tools(options)
     failed = 0
     bar = tqdm(inputs, unit="photo", disable=None)
     for path, output in zip(bar, outputs, strict=True):
         bar.set_postfix_str(printable(path.name))
         try:
             with named(path):
-                restore_file(path, output, model, choice, parser, options)
+                restore_file(path, output, model, choice, tools, options)
         except OSDFaceError as error:
             failed += 1
             log.error("error: %s", error)
     if failed:
         log.error("%d of %d photo(s) failed, the rest is done", failed, len(inputs))
     return 1 if failed else 0
-
-
-def load(options: argparse.Namespace) -> OSDFaceModel:
-    """The model, ready for speed; for --exact with PyTorch's own convolutions, in float32, as the authors' program."""
-    if options.exact:
-        return read_model(options.weights, options.base).to(options.device)
-    return load_model(
-        options.weights,
-        options.base,
-        device=options.device,
-        precision=options.precision,
-        decoder=options.decoder,
-        compiled=options.compile,
-        placement=options.placement,
-    )
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -118,12 +86,7 @@ def check_options(options: argparse.Namespace) -> None:
         Paste.of(vars(options)).check_tools(options.embedder, options.parser)
     except OptionError as error:
         refuse(options, error)
-    try:
-        Precision.parse(options.precision, options.device)
-    except ValueError as error:
-        options.refuse(f"--precision: {error}")
-    if options.exact and (options.precision != "auto" or options.decoder or options.compile):
-        options.refuse("--exact computes as the authors' program does: leave out --precision, --decoder and --compile")
+    check_networks(options)
     check_choice(options)
     check_video(options)
     for_photos = {
@@ -137,6 +100,7 @@ def check_options(options: argparse.Namespace) -> None:
         "--embedder": options.embedder,
         "--shape": options.shape != "square",
         "--parser": options.parser,
+        "--upscaler": options.upscaler,
     }
     given = [name for name, value in for_photos.items() if value]
     if options.aligned and given:
@@ -146,9 +110,9 @@ def check_options(options: argparse.Namespace) -> None:
 def restore_file(
     path: Path,
     output: Path,
-    model: OSDFaceModel,
+    model: OSDFaceModel | Restorer,
     choice: Choice | None,
-    parser: FaceParser | None,
+    tools: dict[str, Any],
     options: argparse.Namespace,
 ) -> None:
     """One photo or video from disk to disk. Raises ImageError."""
@@ -159,10 +123,10 @@ def restore_file(
     refuse_to_overwrite([output, report_path] if options.report else [output], options.force)
     report: Json = {"input": str(path), "output": str(output), "seed": options.seed}
     if choice is not None and moving:
-        report |= restore_clip(path, output, model, choice, options, how_to_restore(choice, parser, options))
+        report |= restore_clip(path, output, model, choice, options, how_to_restore(choice, tools, options))
         log.info("%s: %s -> %s", path, report["summary"], output)
     else:
-        report |= restore_still(path, output, model, choice, parser, options)
+        report |= restore_still(path, output, model, choice, tools, options)
     if options.report:
         write_json(report_path, report)
 
@@ -170,9 +134,9 @@ def restore_file(
 def restore_still(
     path: Path,
     output: Path,
-    model: OSDFaceModel,
+    model: OSDFaceModel | Restorer,
     choice: Choice | None,
-    parser: FaceParser | None,
+    tools: dict[str, Any],
     options: argparse.Namespace,
 ) -> Json:
     """One photo. Returns what became of its faces."""
@@ -181,7 +145,8 @@ def restore_still(
     output.parent.mkdir(parents=True, exist_ok=True)
     if choice is None:
         seed = AUTHORS_SEED if options.exact and options.seed is None else options.seed
-        restored = restore_aligned(pixels, model, exact=options.exact, seed=seed)
+        chosen = {} if options.exact else asdict(Restore.of(vars(options)))
+        restored = restore_aligned(pixels, model, exact=options.exact, **chosen | {"seed": seed})
         write_photo(output, restored, None if options.exact else photo, truncate=options.exact)
         log.info("%s: aligned face restored -> %s", path, output)
         return {"seed": seed, "summary": "aligned face restored"}
@@ -190,16 +155,16 @@ def restore_still(
         model,
         faces=choice.faces(path, pixels),
         choose=choice.crops,
-        **how_to_restore(choice, parser, options),
+        **how_to_restore(choice, tools, options),
     )
     write_photo(output, result.image, photo)
     log.info("%s: %s -> %s", path, result.summary().removeprefix("frame 0: "), output)
     return result.report_json()
 
 
-def how_to_restore(choice: Choice, parser: FaceParser | None, options: argparse.Namespace) -> dict[str, Any]:
+def how_to_restore(choice: Choice, tools: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """What `restore_image` takes for photos and for the frames of videos alike."""
-    return {"embedder": choice.embedder, "parser": parser, **asdict(PhotoOptions.of(vars(options)))}
+    return tools | {"embedder": choice.embedder, **asdict(PhotoOptions.of(vars(options)))}
 
 
 def find_inputs(paths: Iterable[Path]) -> list[Path]:

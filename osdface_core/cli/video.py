@@ -18,7 +18,9 @@ from ..faces import FaceReport
 from ..files.photos import SUFFIXES as PHOTOS
 from ..files.photos import Photo, read_photo, write_photo
 from ..files.videos import SUFFIXES, VideoFile, write_video
+from ..inference.restorer import as_restorer
 from ..models.osdface import OSDFaceModel
+from ..models.restorer import Restorer
 from ..options import Video
 from ..serialization import Json
 from ..video.choose import select_tracks
@@ -51,7 +53,7 @@ def is_video(path: Path) -> bool:
 def restore_clip(
     source: Path,
     output: Path,
-    model: OSDFaceModel,
+    model: OSDFaceModel | Restorer,
     choice: Choice,
     options: argparse.Namespace,
     how: dict[str, Any],
@@ -83,7 +85,7 @@ def restore_clip(
             smoothing=options.smoothing,
             max_gap=options.max_gap,
             choose=choice.crops if choice.looks else None,
-            crop_size=model.config.crop_size,
+            crop_size=as_restorer(model).crop_size,
         )
         if options.select is not None:
             faces = select_tracks(faces, options.select, options.count)

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..batches import in_batches
 from ..files.photos import write_photo
+from ..geometry.align import whole_crops
 from ..libraries import library
 from ..models.osdface import OSDFaceModel
+from ..models.restorer import Restorer
+from ..options import Restore
 from ..serialization import Json
 from .degradation import Degradation
 from .measures import Measure
@@ -98,6 +102,16 @@ def restorer(model: OSDFaceModel, *, steps: int = 1, batch_size: int = 4) -> Met
         return (model.decode(latents).float().clamp(-1, 1) + 1) / 2
 
     return lambda images: torch.cat(in_batches(len(images), batch_size, lambda part: restore(images[part])))
+
+
+def method_of(restorer: Restorer) -> Method:
+    """Any other restorer as a method; its images come back at the size of those it was given."""
+
+    def restore(images: Tensor) -> Tensor:
+        restored = restorer.restore(whole_crops(images), Restore()).images
+        return F.interpolate(restored, images.shape[2:], mode="bicubic", antialias=True).clamp(0, 1)
+
+    return restore
 
 
 def denoised(images: Tensor) -> Tensor:

@@ -71,6 +71,16 @@ def lies_in(face: Face, faces: Faces) -> bool:
     return inside and face.size < 8 * max(faces.width, faces.height)
 
 
+def whole_crops(images: Tensor) -> FaceCrops:
+    """Images [N,3,S,S] that are aligned faces already, as the crops of a face in each."""
+    count, _, size, _ = images.shape
+    landmarks = tuple((float(x), float(y)) for x, y in ffhq_template(size))
+    box = (0.0, 0.0, float(size), float(size))
+    faces = tuple(Face(frame, 0, box, 1.0, landmarks) for frame in range(count))
+    to_crop = torch.eye(2, 3, dtype=torch.float64).repeat(count, 1, 1)
+    return FaceCrops(images, Faces(faces, count, size, size), to_crop)
+
+
 def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
     """Cut an aligned crop of every face out of `image` [B,3,H,W].
 

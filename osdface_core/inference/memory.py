@@ -1,5 +1,7 @@
 """What restoring takes of a device's memory."""
 
+from torch import nn
+
 from ..devices import free_bytes
 from ..models.osdface import OSDFaceModel
 
@@ -22,13 +24,18 @@ def face_bytes(model: OSDFaceModel) -> float:
     return max(parts.values()) * (model.config.crop_size / 512) ** 2
 
 
-def weight_bytes(model: OSDFaceModel) -> int:
+def weight_bytes(model: nn.Module) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
 
 
 def faces_that_fit(model: OSDFaceModel, free: float | None, most: int = MOST) -> int:
     """How many faces go through `model` at once with `free` bytes beside its weights: at least 1, at most `most`."""
-    return min(USUAL, most) if free is None else int(min(max((free - SPARE) // face_bytes(model), 1), most))
+    return that_fit(face_bytes(model), free, most)
+
+
+def that_fit(each: float, free: float | None, most: int = MOST) -> int:
+    """How many faces of `each` so many bytes go together into `free` bytes: at least 1, at most `most`."""
+    return min(USUAL, most) if free is None else int(min(max((free - SPARE) // each, 1), most))
 
 
 def faces_at_once(model: OSDFaceModel) -> int:

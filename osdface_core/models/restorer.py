@@ -33,13 +33,16 @@ class Restorer(Protocol):
     def restore(
         self, crops: FaceCrops, options: Restore, *, prompts: Prompts | None = None, on_batch: OnBatch | None = None
     ) -> FaceCrops:
-        """The same faces, restored. prompts: OSDFace's, where they were made or changed already."""
+        """The same faces, restored. prompts: OSDFace's, where they were made or changed already.
+
+        Raises ImageError for prompts given to a restorer that takes none.
+        """
 
 
 class OneStepRestorer(ABC):
     """OSDFace as a restorer, wherever its networks are."""
 
-    options: frozenset[str] = frozenset(known.name for known in fields(Restore))
+    options: frozenset[str] = frozenset(known.name for known in fields(Restore)) - {"fidelity"}
 
     @abstractmethod
     def vre(self, faces: int) -> VRE:

@@ -27,6 +27,9 @@ Tensors = dict[str, Tensor]
 INERT_PACKAGES = ("pytorch_lightning", "lightning", "lightning_fabric", "omegaconf", "numpy")
 """Packages whose objects training frameworks leave in a checkpoint. They are read as empty placeholders."""
 
+NESTED = ("state_dict", "params_ema", "params", "model_state_dict", "model")
+"""Under which names training frameworks nest a checkpoint's weights, best first: averaged before plain ones."""
+
 DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(TypeError, ValueError, struct.error, zipfile.BadZipFile),
@@ -48,8 +51,8 @@ def read_tensors(path: str | Path) -> tuple[Tensors, dict[str, str]]:
     """The tensors of a .safetensors file or of a PyTorch checkpoint, and the metadata of the former.
 
     Tensors are memory-mapped where the format allows it: what is not used is never read. Only what comes with this
-    package is copied, since Windows cannot update files that are mapped. A checkpoint's `state_dict` is taken where it
-    has one. Raises a WeightsError that says what is wrong with the file.
+    package is copied, since Windows cannot update files that are mapped. Where a checkpoint nests its weights under one
+    of the names in NESTED, those are taken. Raises a WeightsError that says what is wrong with the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -144,7 +147,7 @@ def read_pickle(path: Path) -> Tensors:
             raise
         raise TruncatedFileError(path, f"the file is damaged or ends too early ({error}).", AGAIN) from error
     if isinstance(content, Mapping):
-        content = content.get("state_dict", content)
+        content = next((content[name] for name in NESTED if isinstance(content.get(name), Mapping)), content)
     if not isinstance(content, Mapping):
         raise NotACheckpointError(path, f"it holds a {type(content).__name__}.", "Expected a table of tensors.")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}

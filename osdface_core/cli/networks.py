@@ -1,0 +1,127 @@
+"""The networks that `osdface restore` loads: their options, and the loading."""
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from ..compositing.parsing import load_parser
+from ..compositing.upscale import Upscaler, load_upscaler
+from ..errors import OptionError
+from ..inference import load_model
+from ..inference.restorer import as_restorer
+from ..inference.spandrel import load_restorer
+from ..models.osdface import OSDFaceModel
+from ..models.precision import Precision
+from ..models.restorer import Restorer
+from ..options import Load, Restore
+from ..weights import read_model
+from .arguments import add_options, refuse
+
+log = logging.getLogger("osdface")
+
+
+def add_networks(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--weights", type=Path, help="a bundle, or the folder with the authors' files (default: starter)"
+    )
+    command.add_argument(
+        "--base", type=Path, help="SD 2.1-base for the authors' files: diffusers folder or single file"
+    )
+    command.add_argument(
+        "--precision",
+        default="auto",
+        help="auto, fp32, fp16, bf16, or parts: unet=fp16,decode=bf16. On a CPU fp16 halves the memory of weights",
+    )
+    command.add_argument("--decoder", type=Path, help="TAESD's decoder in place of the VAE's: fast and approximate")
+    command.add_argument("--compile", action="store_true", help="compile the networks first: minutes, for many photos")
+    command.add_argument(
+        "--restorer", metavar="FILE", help="restore with GFPGAN, RestoreFormer or CodeFormer instead: its weights"
+    )
+    command.add_argument("--parser", help="face parser's weights, or parsenet: keeps what is before a face, like hands")
+    command.add_argument(
+        "--upscaler",
+        metavar="FILE",
+        help="enlarge what is around the faces with a network such as Real-ESRGAN: its weights. By its own scale, or "
+        "by what --upscale says",
+    )
+    add_options(command, Load, without=["device"])
+
+
+def check_networks(options: argparse.Namespace) -> None:
+    """End the command as wrong usage where what is to be loaded makes no sense."""
+    if options.restorer is None:
+        try:
+            Precision.parse(options.precision, options.device)
+        except ValueError as error:
+            options.refuse(f"--precision: {error}")
+        if options.exact and (options.precision != "auto" or options.decoder or options.compile):
+            options.refuse("--exact computes as the authors' program does: leave out --precision, --decoder, --compile")
+        return
+    for_osdface = {
+        "--weights": options.weights,
+        "--base": options.base,
+        "--decoder": options.decoder,
+        "--compile": options.compile,
+        "--exact": options.exact,
+        "--placement": options.placement != "auto",
+    }
+    given = [name for name, value in for_osdface.items() if value]
+    if given:
+        options.refuse(f"{', '.join(given)}: only for OSDFace, leave them out with --restorer")
+
+
+def load(options: argparse.Namespace) -> OSDFaceModel | Restorer:
+    """What restores faces, as the options say. Ends the command as wrong usage where it does not take one of them."""
+    try:
+        model = read(options)
+        Restore.of(vars(options)).check_taken(as_restorer(model).options)
+    except OptionError as error:
+        refuse(options, error)
+        raise  # which it never comes to
+    if model.notice:
+        log.warning("warning: %s", model.notice)
+    return model
+
+
+def read(options: argparse.Namespace) -> OSDFaceModel | Restorer:
+    """The model, ready for speed; for --exact with PyTorch's own convolutions, in float32, as the authors' program."""
+    if options.restorer is not None:
+        return load_restorer(options.restorer, device=options.device, precision=options.precision)
+    if options.exact:
+        return read_model(options.weights, options.base).to(options.device)
+    return load_model(
+        options.weights,
+        options.base,
+        device=options.device,
+        precision=options.precision,
+        decoder=options.decoder,
+        compiled=options.compile,
+        placement=options.placement,
+    )
+
+
+def load_tools(options: argparse.Namespace) -> dict[str, Any]:
+    """The networks around the restorer that the options name, but those that choose faces: for `restore_image`."""
+    parser = None if options.parser is None else load_parser(options.parser, device=options.device)
+    upscaler = None if options.upscaler is None else load_upscaler(options.upscaler, device=options.device)
+    return {"parser": parser, "upscaler": None if upscaler is None else with_bar(upscaler)}
+
+
+def with_bar(upscaler: Upscaler) -> Callable[[Tensor], Tensor]:
+    """The same, with a bar that counts tiles."""
+
+    def enlarge(image: Tensor) -> Tensor:
+        with tqdm(unit="tile", leave=False, disable=None) as bar:
+
+            def on_tile(done: int, count: int) -> None:
+                bar.total = count
+                bar.update(done - bar.n)
+
+            return upscaler(image, on_tile)
+
+    return enlarge
