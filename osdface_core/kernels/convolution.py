@@ -15,6 +15,10 @@ WINOGRAD_PIXELS, WINOGRAD_CHANNELS = 64 * 64, 64
 LARGE = 1024 * 1024
 """Pixels of an image from which on its memory counts for more than its time."""
 
+SMALL_IMAGE = 16
+"""How often a CPU's image goes into a kernel that is as it is stored in less time with its channels first: else PyTorch
+would bring the kernel, and not the image, to the other order at every call."""
+
 FOLD_PIXELS = 128 * 128
 """Pixels of an enlarged image from which on a GPU upsamples and convolves at once: below, folding the kernels costs
 more than it saves."""
@@ -47,6 +51,8 @@ def convolve(
         x = F.interpolate(x, scale_factor=float(scale))
     if norm is not None:
         x = group_norm(x, norm, silu=True, over=over)
+    if on_cpu(x) and weight.numel() > SMALL_IMAGE * x.numel():
+        return F.conv2d(x.contiguous(), weight, bias, padding=1).contiguous(memory_format=torch.channels_last)
     return F.conv2d(x, weight, bias, padding=1)
 
 
