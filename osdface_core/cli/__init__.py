@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Messages())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(evaluate.spelled_out(sys.argv[1:] if arguments is None else arguments))
     try:
         with logging_redirect_tqdm():
             code: int = options.run(options)

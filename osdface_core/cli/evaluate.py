@@ -1,93 +1,187 @@
-"""`osdface eval`: what a model makes of photographs degraded on purpose, in figures and in a picture."""
+"""`osdface eval`: what restorers make of sets of photos, in figures and in pictures."""
 
 import argparse
+import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
+
+import torch
+from tqdm import tqdm
 
 from ..detection.load import load_detector
-from ..files.atomic_write import atomic_write
 from ..inference import load_model
 from ..inference.spandrel import load_restorer
+from ..options import Color, Paste
 from ..recognition.embedders import load_embedder
+from ..serialization import Json
 from .detect import best_device
-from .outputs import refuse_to_overwrite, write_json
+from .outputs import refuse_to_overwrite
+
+if TYPE_CHECKING:
+    from ..evaluation import Method, PhotoSet, Task
 
 log = logging.getLogger("osdface")
 
+SYNTHETIC, PAIRS, REAL = "synthetic", "pairs", "real"
+PAPER_SETS = "celeba-test", "wider-test", "lfw-test", "webphoto-test"
+
 
 def add_to(commands: Any) -> None:
-    command = commands.add_parser("eval", help="measure a model on degraded photos")
-    command.set_defaults(run=run_eval)
-    command.add_argument("photos", type=Path, metavar="FOLDER", help="good photos of aligned faces")
-    command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="for table and pictures")
-    command.add_argument(
+    command = commands.add_parser("eval", help="measure restorers on sets of photos")
+    verbs = command.add_subparsers(required=True, metavar="SET")
+    one = verbs.add_parser(SYNTHETIC, help="good photos, degraded here: three strengths, and hot air")
+    one.add_argument("folder", type=Path, metavar="FOLDER", help="good photos of aligned faces")
+    two = verbs.add_parser(PAIRS, help="degraded photos and their originals, such as CelebA-Test")
+    two.add_argument("degraded", type=Path, metavar="DEGRADED", help="folder of aligned faces")
+    two.add_argument("originals", type=Path, metavar="ORIGINALS", help="folder with the same names")
+    three = verbs.add_parser(REAL, help="photos degraded by life, such as Wider-Test: no originals")
+    three.add_argument("folder", type=Path, metavar="FOLDER", help="aligned faces")
+    for verb, kind in ((one, SYNTHETIC), (two, PAIRS), (three, REAL)):
+        verb.set_defaults(run=run_eval, refuse=verb.error, kind=kind)
+        add_methods(verb)
+        add_measures(verb)
+        verb.add_argument("--paper", choices=PAPER_SETS, help="add the paper's figures for this set to the table")
+    one.add_argument("--seed", type=int, default=0, help="of the degradation")
+
+
+def add_methods(verb: argparse.ArgumentParser) -> None:
+    """What is compared, and where it goes."""
+    verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="for tables and pictures")
+    verb.add_argument(
         "--weights",
         type=Path,
         nargs="+",
+        default=[None],
         help="a bundle, or the authors' files (default: starter); several to compare them",
     )
-    command.add_argument("--base", type=Path, help="SD 2.1-base for the authors' files")
-    command.add_argument(
-        "--restorer",
-        type=Path,
-        nargs="+",
+    verb.add_argument("--base", type=Path, help="SD 2.1-base for the authors' files")
+    verb.add_argument(
+        "--rival",
+        action="append",
         default=[],
-        metavar="FILE",
-        help="compare with GFPGAN, RestoreFormer or CodeFormer: their weights",
+        metavar="[NAME=]FILE|FOLDER",
+        help="compare with GFPGAN, RestoreFormer or CodeFormer: their weights; or with somebody's results: a folder "
+        "with the photos' names (OUT/results/input has what they have to restore). May be given several times",
     )
-    command.add_argument("--embedder", type=Path, help="face embedder's weights, for identity")
-    command.add_argument("--detector", help="RetinaFace weights, for landmarks")
-    command.add_argument(
+    verb.add_argument("--steps", type=int, default=1, help="compare with so many DDIM steps of the same model")
+    verb.add_argument(
+        "--color",
+        nargs="+",
+        choices=get_args(Color),
+        default=list(dict.fromkeys((Paste.color, "none"))),
+        help="colours that results are given, a row each (default: %(default)s)",
+    )
+    verb.add_argument("--size", type=int, help="side of the photos, pixels (default: the model's own)")
+    verb.add_argument("--count", type=int, help="only the first so many photos")
+    verb.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
+    verb.add_argument("--force", action="store_true", help="begin anew where an evaluation exists")
+
+
+def add_measures(verb: argparse.ArgumentParser) -> None:
+    """What results are measured by."""
+    verb.add_argument(
         "--measures",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="psnr, ssim, sharpness, dlib; distances of features: lite2, lite0, random, detector:FILE, pyiqa:NAME "
-        "(default: the first four, lite2 and random, as far as they are installed)",
+        help="psnr, ssim, sharpness; random, detector:FILE, lite0 or lite2, distances of features; dlib, lmd, found; "
+        "pyiqa:METRIC; fid, fid:FOLDER against other originals; paper, all that the paper has "
+        "(default: psnr to sharpness, random, lite2, dlib, lmd and found, as far as they are installed)",
     )
-    command.add_argument("--perceptual", default="", help=argparse.SUPPRESS)
-    command.add_argument("--steps", type=int, default=1, help="compare with so many DDIM steps of the same model")
-    command.add_argument("--count", type=int, help="only the first so many photos")
-    command.add_argument("--seed", type=int, default=0, help="of the degradation")
-    command.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
-    command.add_argument("--force", action="store_true", help="overwrite a table that exists")
+    verb.add_argument("--embedder", type=Path, help="face embedder's weights, for identity")
+    verb.add_argument("--detector", help="RetinaFace weights, for five landmarks")
+    verb.add_argument("--perceptual", default="", help=argparse.SUPPRESS)
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """`osdface eval FOLDER`, as it was spelled when there was one set of photos, in today's words."""
+    given = list(arguments)
+    if given[:1] == ["eval"] and len(given) > 1 and not {SYNTHETIC, PAIRS, REAL, "-h", "--help"} & {given[1]}:
+        given.insert(1, SYNTHETIC)
+    return given
 
 
 def run_eval(options: argparse.Namespace) -> int:
-    from .. import evaluation as metrics
-    from ..evaluation.degradation import STRENGTHS
-    from ..training.data import DataConfig, find_photos
+    from .. import evaluation as ev
 
     table = options.output / "table.md"
     refuse_to_overwrite([table], options.force)
-    photos = find_photos(DataConfig((str(options.photos),)))[: options.count]
-    methods: dict[str, metrics.Method] = {"denoised": metrics.denoised}
-    for weights in options.weights or [None]:
+    photos = photos_of(options).first(options.count)
+    methods, size = methods_of(options)
+    task, missing = task_of(options, photos, methods, options.size or size)
+    if options.force:
+        (options.output / "photos.jsonl").unlink(missing_ok=True)
+    with tqdm(total=len(photos), unit="photo", disable=None) as bar:
+        result = ev.evaluate(task, options.output, about(options), on_photos=lambda done, _: bar.update(done - bar.n))
+    ev.write_tables(task, result, options.output, paper=options.paper, missing=missing)
+    ev.write_sheets(task, result, options.output)
+    log.info("%s", table.read_text(encoding="utf-8"))
+    log.info("%d photo(s) -> %s", len(photos), options.output)
+    return 0
+
+
+def photos_of(options: argparse.Namespace) -> "PhotoSet":
+    from .. import evaluation as ev
+
+    if options.kind == SYNTHETIC:
+        return ev.synthetic(options.folder, seed=options.seed)
+    return ev.real(options.folder) if options.kind == REAL else ev.pairs(options.degraded, options.originals)
+
+
+def methods_of(options: argparse.Namespace) -> tuple[dict[str, "Method | Path"], int]:
+    """What is compared, by name, and the side of the first model's crops."""
+    from .. import evaluation as ev
+
+    found: dict[str, Method | Path] = {ev.DENOISED: ev.Method(ev.denoised)}
+    sizes = []
+    for weights in options.weights:
         model = load_model(weights, options.base, device=options.device)
-        name = "restored" if len(options.weights or []) < 2 else name_of(weights)
-        methods[name] = metrics.restorer(model)
+        sizes.append(model.config.crop_size)
+        name = "restored" if len(options.weights) < 2 else name_of(weights)
+        found[name] = ev.Method(ev.restorer(model), options.color)
         if options.steps > 1:
-            methods[f"{name}, {options.steps} steps"] = metrics.restorer(model, steps=options.steps)
-    for weights in options.restorer:
-        methods[weights.stem] = metrics.method_of(load_restorer(weights, device=options.device))
-    measures, missing = metrics.measures(
-        options.measures or [*metrics.ALWAYS, *filter(None, options.perceptual.split(","))],
+            found[f"{name}, {options.steps} steps"] = ev.Method(ev.restorer(model, steps=options.steps))
+    for rival in options.rival:
+        name, _, place = rival.rpartition("=")
+        found[name or Path(place).stem] = (
+            Path(place)
+            if Path(place).is_dir()
+            else ev.Method(ev.restoration_of(load_restorer(place, device=options.device)), options.color)
+        )
+    return found, sizes[0]
+
+
+def task_of(
+    options: argparse.Namespace, photos: "PhotoSet", methods: dict[str, "Method | Path"], size: int
+) -> tuple["Task", list[str]]:
+    """All of it, and a sentence for every measure that cannot be taken."""
+    from .. import evaluation as ev
+
+    names = options.measures or [*ev.ALWAYS, *filter(None, options.perceptual.split(","))]
+    names = [name for one in names for name in ([*ev.PAPER, "fid"] if one == "paper" else [one])]
+    measures, missing = ev.measures(
+        names,
         embedder=load_embedder(options.embedder) if options.embedder else None,
         detector=load_detector(options.detector) if options.detector else None,
     )
-    for sentence in missing:
+    originals = {SYNTHETIC: "folder", PAIRS: "originals"}.get(options.kind)
+    frechet, more = ev.frechet(names, getattr(options, originals) if originals else None)
+    for sentence in [*missing, *more]:
         log.warning("%s", sentence)
-    result = metrics.evaluate(photos, model.config.crop_size, STRENGTHS, methods, measures, seed=options.seed)
-    options.output.mkdir(parents=True, exist_ok=True)
-    with atomic_write(table) as partial:
-        partial.write_text(result.markdown(), encoding="utf-8", newline="\n")
-    write_json(options.output / "table.json", result.rows)
-    for strength in STRENGTHS:
-        result.write_grid(options.output / f"{strength}.png", strength)
-    log.info("%s", result.markdown())
-    log.info("%d photo(s) -> %s", len(photos), options.output)
-    return 0
+    workers = torch.get_num_threads() if torch.device(options.device).type == "cpu" else 1
+    return ev.Task(photos, size, methods, measures, frechet, workers), [*missing, *more]
+
+
+def about(options: argparse.Namespace) -> Json:
+    """What an evaluation has to have in common with an unfinished one to go on from it."""
+    left_out = {"run", "refuse", "force", "output", "device", "paper"}
+    return {
+        name: json.loads(json.dumps(value, default=str))
+        for name, value in vars(options).items()
+        if name not in left_out
+    }
 
 
 def name_of(weights: Path) -> str:

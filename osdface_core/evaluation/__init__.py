@@ -1,9 +1,34 @@
-"""Measuring what a restoration is worth: photographs degraded on purpose, measures, tables and pictures.
+"""Measuring what a restoration is worth: sets of photos, methods, measures, tables and pictures.
 
-Takes: photographs, methods. Gives: figures. Not here: training, files of weights.
+Takes: photographs, restorers. Gives: figures. Not here: training, files of weights.
 """
 
-from .evaluate import Evaluation, Method, denoised, evaluate, method_of, restorer
-from .measures import ALWAYS, Measure, measures
+from .evaluate import Task, evaluate
+from .frechet import frechet
+from .measures import ALWAYS, PAPER, Measure, measures
+from .methods import Method, denoised, restoration_of, restorer
+from .photosets import PhotoSet, pairs, real, synthetic
+from .report import write_sheets, write_tables
+from .tables import DENOISED, Evaluation
 
-__all__ = ["ALWAYS", "Evaluation", "Measure", "Method", "denoised", "evaluate", "measures", "method_of", "restorer"]
+__all__ = [
+    "ALWAYS",
+    "DENOISED",
+    "PAPER",
+    "Evaluation",
+    "Measure",
+    "Method",
+    "PhotoSet",
+    "Task",
+    "denoised",
+    "evaluate",
+    "frechet",
+    "measures",
+    "pairs",
+    "real",
+    "restoration_of",
+    "restorer",
+    "synthetic",
+    "write_sheets",
+    "write_tables",
+]

@@ -5,8 +5,8 @@ descriptor and the five landmarks are in the public domain, but the 68 landmarks
 exclude commercial products: they are for measuring, and nothing that is shipped may depend on them.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,24 +26,16 @@ OVERLAP = 0.4
 """Intersection over union that what was found has to have with BOX."""
 
 
-@dataclass(frozen=True, eq=False)
-class SeenFaces:
-    """What dlib sees in aligned crops."""
-
-    found: Tensor
-    """[N]: 1 where its detector finds the face, else 0."""
-    landmarks: Tensor
-    """[N,68,2], in pixels of a 512 px crop."""
-    descriptors: Tensor
-    """[N,128]. Above 0.6 apart, dlib takes two faces for two people."""
-
-
 class DlibFaces:
-    """dlib's detector, landmarks and descriptor. Raises MissingLibraryError where dlib or its files are not there."""
+    """dlib's detector, landmarks and descriptor. Raises MissingLibraryError where dlib or its files are not there.
+
+    Its networks keep what they compute in themselves, so threads take turns.
+    """
 
     def __init__(self) -> None:
         self.dlib = library("dlib")
         self.folder = folder_of("face_recognition_models") / "models"
+        self.lock = Lock()
         self.detect = self.dlib.get_frontal_face_detector()
 
     @cached_property
@@ -58,28 +50,40 @@ class DlibFaces:
     def descriptor(self) -> Any:
         return self.dlib.face_recognition_model_v1(str(self.folder / "dlib_face_recognition_resnet_model_v1.dat"))
 
-    def see(self, images: Tensor) -> SeenFaces:
-        """Aligned crops [N,3,S,S], 0..1. Landmarks and descriptors start from BOX, so that no face is left out."""
-        levels, small = as_levels(images), as_levels(F.interpolate(images, (DETECTION_SIZE,) * 2, mode="area"))
-        box = self.dlib.rectangle(*(round(side * images.shape[-1]) for side in BOX))
-        shapes = [self.sixty_eight(image, box) for image in levels]
-        landmarks = np.array([[(point.x, point.y) for point in shape.parts()] for shape in shapes], np.float32)
-        return SeenFaces(
-            torch.tensor([float(self.finds(image)) for image in small]),
-            torch.from_numpy(landmarks) * 512 / images.shape[-1],
-            self.embed(images),
-        )
+    def finds(self, images: Tensor) -> Tensor:
+        """Of aligned crops [N,3,S,S], 0..1: [N], 1 where the detector sees the face where it has to be, else 0."""
+        small = F.interpolate(images, (DETECTION_SIZE, DETECTION_SIZE), mode="area")
+        return torch.tensor([float(self.finds_one(image)) for image in as_levels(small)])
 
-    def finds(self, image: np.ndarray) -> bool:
-        """Whether the detector sees the face where it is in an aligned crop [S,S,3], uint8."""
-        boxes = [(box.left(), box.top(), box.right(), box.bottom()) for box in self.detect(image, 0)]
+    def finds_one(self, image: np.ndarray) -> bool:
+        with self.lock:
+            boxes = [(box.left(), box.top(), box.right(), box.bottom()) for box in self.detect(image, 0)]
         return any(overlap(np.array(box) / len(image), np.array(BOX)) > OVERLAP for box in boxes)
 
+    def landmarks(self, images: Tensor) -> Tensor:
+        """Of aligned crops [N,3,S,S], 0..1: the 68 landmarks [N,68,2], in pixels of a 512 px crop."""
+        box = self.box(images.shape[-1])
+        with self.lock:
+            shapes = [self.sixty_eight(image, box) for image in as_levels(images)]
+        points = np.array([[(point.x, point.y) for point in shape.parts()] for shape in shapes], np.float32)
+        return torch.from_numpy(points) * 512 / images.shape[-1]
+
     def embed(self, images: Tensor) -> Tensor:
-        """Descriptors [N,128] of aligned crops [N,3,S,S], 0..1."""
-        box = self.dlib.rectangle(*(round(side * images.shape[-1]) for side in BOX))
-        faces = [self.dlib.get_face_chip(image, self.five(image, box), 150, 0.25) for image in as_levels(images)]
-        return torch.from_numpy(np.array(self.descriptor.compute_face_descriptor(faces), np.float32))
+        """Of aligned crops [N,3,S,S], 0..1: descriptors [N,128]. Above 0.6 apart, they are two people to dlib."""
+        box = self.box(images.shape[-1])
+        with self.lock:
+            faces = [self.dlib.get_face_chip(image, self.five(image, box), 150, 0.25) for image in as_levels(images)]
+            return torch.from_numpy(np.array(self.descriptor.compute_face_descriptor(faces), np.float32))
+
+    def box(self, size: int) -> Any:
+        """Where the face is in a crop. Landmarks start from there, found or not, so that no face is left out."""
+        return self.dlib.rectangle(*(round(side * size) for side in BOX))
+
+
+@cache
+def dlib_faces() -> DlibFaces:
+    """dlib's networks, read once."""
+    return DlibFaces()
 
 
 def as_levels(images: Tensor) -> list[np.ndarray]:

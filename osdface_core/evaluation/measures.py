@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..detection.detector import RetinaFace
-from ..errors import MissingLibraryError
+from ..errors import MissingLibraryError, OSDFaceError, WeightsError, WeightsNotFoundError
+from ..libraries import library
 from ..recognition.embedders import Embedder
 from ..recognition.identity import embed_aligned
 from ..selection.sharpness import sharpness_of
-from .dlib_faces import DlibFaces, SeenFaces
+from .dlib_faces import dlib_faces
 from .faces import degrees, largest_landmarks
 from .fidelity import psnr, ssim
 from .perceptual import FeatureDistance, load_distance
@@ -33,6 +34,8 @@ class Measure:
     """What was seen of images and of what they should be -> every figure's [N]. NaN where there is none."""
     source: str
     """What it is, and where its weights come from."""
+    alone: bool = False
+    """Whether it looks at the result alone: what is seen of the original does not matter then, and may be None."""
 
     def __call__(self, images: Tensor, target: Tensor) -> dict[str, Tensor]:
         return dict(zip(self.names, self.compare(self.see(images), self.see(target)), strict=True))
@@ -45,18 +48,21 @@ def as_they_are(images: Tensor) -> Tensor:
 PSNR = Measure(("PSNR ↑",), as_they_are, lambda images, target: [psnr(images, target)], "Peak signal-to-noise, dB.")
 SSIM = Measure(("SSIM ↑",), as_they_are, lambda images, target: [ssim(images, target)], "Structure of brightness.")
 SHARPNESS = Measure(
-    ("sharpness",), sharpness_of, lambda seen, _: [seen], "Fine detail by coarse detail, of the result alone."
+    ("sharpness",),
+    sharpness_of,
+    lambda seen, _: [seen],
+    "Fine detail by coarse detail of the result: about 0.3 for blurred faces, 0.5 and more for sharp ones.",
+    alone=True,
 )
 
 
 def by_features(name: str) -> Measure:
     """The distance that `load_distance` knows by `name`."""
-    kind, _, metric = name.partition(":")
+    kind = name.partition(":")[0]
+    if kind == "pyiqa":
+        return by_pyiqa(name.partition(":")[2])
     distance = load_distance(name)
-    if not isinstance(distance, FeatureDistance):
-        return Measure(
-            (f"{metric} ↓",), as_they_are, lambda images, target: [distance(images, target)], f"pyiqa's {metric}."
-        )
+    assert isinstance(distance, FeatureDistance)
     title, source = FEATURES[kind]
     return Measure((f"{title} ↓",), distance.see, lambda seen, target: [distance.between(seen, target)], source)
 
@@ -74,6 +80,35 @@ FEATURES = {
     ),
 }
 """Name in tables and source of every kind of feature distance."""
+
+
+PAPER = "pyiqa:lpips", "pyiqa:dists", "pyiqa:musiq", "pyiqa:niqe", "pyiqa:clipiqa", "pyiqa:maniqa"
+"""The paper's measures that pyiqa has. It fetches their weights where they are not on this machine."""
+
+TITLES = {"clipiqa": "CLIP-IQA"}
+"""The paper's names of pyiqa's metrics, where they are not pyiqa's in capitals."""
+
+
+def by_pyiqa(name: str) -> Measure:
+    """One of pyiqa's metrics.
+
+    Raises MissingLibraryError, WeightsNotFoundError, and OSDFaceError where there is no such metric.
+    """
+    pyiqa = library("pyiqa")
+    if name not in pyiqa.list_models():
+        raise OSDFaceError(f"pyiqa has no metric {name!r}. `pyiqa.list_models()` lists them.")
+    try:
+        metric = pyiqa.create_metric(name, device="cpu")
+    except OSError as error:
+        advice = f"Have pyiqa fetch them once, where there is a network: pyiqa.create_metric({name!r})."
+        raise WeightsNotFoundError(f"pyiqa's {name}", f"its weights are not here ({error}).", advice) from error
+    alone = metric.metric_mode == "NR"
+
+    def compare(images: Tensor, target: Tensor | None) -> Sequence[Tensor]:
+        return [metric(images, *(() if alone else (target,))).flatten().float()]
+
+    title = f"{TITLES.get(name, name.upper())} {'↓' if metric.lower_better else '↑'}"
+    return Measure((title,), as_they_are, compare, f"pyiqa's {name}, with its weights.", alone=alone)
 
 
 def by_embedder(embedder: Embedder) -> Measure:
@@ -97,28 +132,42 @@ def by_detector(detector: RetinaFace) -> Measure:
     )
 
 
-def by_dlib() -> Measure:
-    """dlib's descriptor and 68 landmarks, and whether it finds the face. Raises MissingLibraryError."""
+DLIB = "By dlib-bin and face-recognition-models."
 
-    def compare(seen: SeenFaces, target: SeenFaces) -> Sequence[Tensor]:
-        apart = (seen.descriptors - target.descriptors).norm(dim=-1)
-        return apart, (seen.landmarks - target.landmarks).norm(dim=-1).mean(-1), seen.found
 
-    source = (
-        "Distance of dlib's descriptors (0.6: another person) and of its 68 landmarks, in pixels of a 512 px crop; "
-        "share of faces that its detector finds. By dlib-bin and face-recognition-models."
+def by_dlib_descriptor() -> Measure:
+    """Whether it is still the same person, to dlib. Raises MissingLibraryError."""
+    source = f"Distance of dlib's face descriptors; above 0.6 dlib sees another person. {DLIB}"
+    return Measure(("dlib ↓",), dlib_faces().embed, lambda seen, target: [(seen - target).norm(dim=-1)], source)
+
+
+def by_dlib_landmarks() -> Measure:
+    """The distance of 68 landmarks, as in the paper's LMD, of another detector. Raises MissingLibraryError."""
+    source = f"Mean distance of dlib's 68 landmarks, in pixels of a 512 px crop. {DLIB}"
+    return Measure(
+        ("LMD, dlib ↓",),
+        dlib_faces().landmarks,
+        lambda seen, target: [(seen - target).norm(dim=-1).mean(-1)],
+        source,
     )
-    return Measure(("dlib ↓", "LMD (dlib, 68) ↓", "found ↑"), DlibFaces().see, compare, source)
 
 
-ALWAYS = "psnr", "ssim", "sharpness", "random", "lite2", "dlib"
+def by_dlib_detector() -> Measure:
+    """The share of faces that dlib finds. Raises MissingLibraryError."""
+    source = f"Share of results in which dlib's detector finds the face. {DLIB}"
+    return Measure(("found ↑",), dlib_faces().finds, lambda seen, _: [seen], source, alone=True)
+
+
+ALWAYS = "psnr", "ssim", "sharpness", "random", "lite2", "dlib", "lmd", "found"
 """What is measured unless one says otherwise."""
 
 KNOWN: dict[str, Callable[[], Measure]] = {
     "psnr": lambda: PSNR,
     "ssim": lambda: SSIM,
     "sharpness": lambda: SHARPNESS,
-    "dlib": by_dlib,
+    "dlib": by_dlib_descriptor,
+    "lmd": by_dlib_landmarks,
+    "found": by_dlib_detector,
 }
 """By the name that one asks for them by; other names are those of feature distances."""
 
@@ -128,14 +177,17 @@ def measures(
 ) -> tuple[list[Measure], list[str]]:
     """The measures of these names that can be taken here, and a sentence for each that cannot.
 
-    names: of KNOWN, or for `load_distance`. embedder, detector: give one measure more each.
+    names: of KNOWN, or for `load_distance`; "fid" is no measure of single photos and left out.
+    embedder, detector: give one measure more each.
     Raises OSDFaceError for a name that there is not.
     """
     found, missing = [], []
     for name in dict.fromkeys(names):
+        if name.partition(":")[0] == "fid":
+            continue
         try:
             found.append(KNOWN[name]() if name in KNOWN else by_features(name))
-        except MissingLibraryError as error:
+        except (MissingLibraryError, WeightsError) as error:
             missing.append(f"{name}: not measured. {error}")
     if embedder is not None:
         found.append(by_embedder(embedder))

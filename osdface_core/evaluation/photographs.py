@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import ImageError
 from ..files.photos import read_photo
 from ..libraries import library
 
@@ -13,8 +14,14 @@ cv2 = library("cv2")
 
 
 def read_square(path: Path, size: int) -> np.ndarray:
-    """A photograph as [size,size,3] float32, 0..1, RGB. Raises ImageError where it is broken."""
+    """A photograph of an aligned face as [size,size,3] float32, 0..1, RGB.
+
+    Raises ImageError where it is broken or not square.
+    """
     pixels = read_photo(path).pixels[0].permute(1, 2, 0).numpy()
+    height, width = pixels.shape[:2]
+    if height != width:
+        raise ImageError(f"{path}: an aligned face is square, and this is {width}x{height}. Crop its faces first.")
     if pixels.shape[:2] == (size, size):
         return pixels
     shrink = pixels.shape[0] > size

@@ -1,0 +1,71 @@
+"""What an evaluation leaves: tables to read and to compute with, and sheets of pictures."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..files.atomic_write import atomic_write
+from ..serialization import Json
+from .evaluate import Task
+from .paper import MARK, paper_rows
+from .sheets import ranked, write_sheet
+from .tables import DENOISED, INPUT, Evaluation, as_csv, columns_of, markdown, plain
+
+SHOWN = 8
+"""Photos of a sheet."""
+
+
+def write_tables(
+    task: Task, result: Evaluation, output: Path, *, paper: str | None = None, missing: Sequence[str] = ()
+) -> list[Path]:
+    """table.md for people, table.json and table.csv for programs. Gives the files.
+
+    paper: the set of the paper whose rows are put beside. missing: sentences of measures that could not be taken.
+    """
+    rows = result.means()
+    if paper is not None:
+        rows += paper_rows(paper, columns_of(rows))
+    gaps = result.differences([INPUT, *first_model(result)])
+    notes = [f"- {', '.join(measure.names)}: {measure.source}" for measure in task.measures]
+    notes += [f"- {distance.name}: Fréchet distance of InceptionV3's features." for distance in task.frechet]
+    parts = [
+        f"{len(task.photos)} photo(s), {task.size} px.",
+        markdown(rows),
+        "Differences on the same photos, with 95 % of 2000 paired bootstraps; bold where these leave out 0.",
+        markdown(gaps),
+        "\n".join([*notes, *(f"- {sentence}" for sentence in missing)]),
+    ]
+    if paper is not None:
+        parts.insert(2, f"Rows marked {MARK} are the figures of arXiv 2411.17163 for {paper}, not measured here.")
+    files = {
+        "table.md": "\n\n".join(part.rstrip("\n") for part in parts) + "\n",
+        "table.json": as_json({"means": plain(rows), "differences": plain(gaps)}),
+        "table.csv": as_csv(rows),
+        "differences.csv": as_csv(gaps),
+    }
+    for name, text in files.items():
+        with atomic_write(output / name) as partial:
+            partial.write_text(text, encoding="utf-8", newline="\n")
+    return [output / name for name in files]
+
+
+def first_model(result: Evaluation) -> list[str]:
+    """The first model's own result, where others are to be compared with it."""
+    models = [method for method in result.methods if method not in (INPUT, DENOISED)]
+    return models[:1] if len(models) > 1 else []
+
+
+def as_json(content: Json) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
+def write_sheets(task: Task, result: Evaluation, output: Path) -> None:
+    """For every group: the first photos, and those that the first model made most and least of."""
+    model = next(method for method in result.methods if method not in (INPUT, DENOISED))
+    for group in task.photos.groups:
+        name = group or "photos"
+        order, _ = ranked(result, group, model)
+        write_sheet(output / f"{name}.png", task, output, group, task.photos.names[:SHOWN])
+        if len(order) > SHOWN:
+            write_sheet(output / f"{name}_best.png", task, output, group, order[:SHOWN])
+            write_sheet(output / f"{name}_worst.png", task, output, group, order[::-1][:SHOWN])
