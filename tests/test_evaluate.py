@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from spandrel_files import RESTORER, write_restorer
 
 from osdface_core import ImageError, OSDFaceModel, read_photo, write_photo
-from osdface_core.cli import main
+from osdface_core.cli import main, parser
+from osdface_core.cli.evaluate import spelled_out
 from osdface_core.evaluation import (
     Evaluation,
     Method,
@@ -207,28 +209,28 @@ def test_the_command_writes_tables_and_pictures(face_photos: Path, tmp_path: Pat
     assert main([*arguments, "--force"]) == 0
 
 
-def test_the_old_spelling_and_the_other_sets(tiny: OSDFaceModel, face_photos: Path, tmp_path: Path) -> None:
+def test_the_old_spelling_is_understood() -> None:
+    for given in (["eval", "photos", "-o", "out"], ["eval", "-o", "out", "photos"]):
+        options = parser().parse_args(spelled_out(given))
+        assert (options.kind, options.folder, options.output) == ("synthetic", Path("photos"), Path("out"))
+    assert spelled_out(["eval", "real", "photos"]) == ["eval", "real", "photos"]
+    assert spelled_out(["eval", "--help"]) == ["eval", "--help"]
+    assert spelled_out(["restore", "photo.png"]) == ["restore", "photo.png"]
+
+
+def test_models_rivals_and_results_stand_side_by_side(tiny: OSDFaceModel, face_photos: Path, tmp_path: Path) -> None:
     (tmp_path / "without_prompt").mkdir()
     files = [tmp_path / "full.safetensors", tmp_path / "without_prompt" / "bundle.safetensors"]
     for file in files:
         save_bundle(tiny, file)
-    options = ["--weights", *map(str, files), "-o", str(tmp_path / "old"), "--count", "1", *QUICK]
-    assert main(["eval", *options, "--", str(face_photos)]) == 0
-    table = (tmp_path / "old" / "table.md").read_text(encoding="utf-8")
-    assert "| light | without_prompt | full |" in table
-    out = ["-o", str(tmp_path / "real"), "--count", "1", "--weights", str(files[0]), *QUICK]
-    assert main(["eval", "real", str(face_photos), *out]) == 0
-    assert "PSNR" not in (tmp_path / "real" / "table.md").read_text(encoding="utf-8").split("\n- ")[0]
-    out = [
-        "-o",
-        str(tmp_path / "pairs"),
-        "--count",
-        "1",
-        "--weights",
-        str(files[0]),
-        *QUICK,
-        "--rival",
-        f"they={tmp_path / 'real/results/input'}",
-    ]
+    common = ["--count", "1", "--weights", *map(str, files), *QUICK]
+    assert main(["eval", "real", str(face_photos), "-o", str(tmp_path / "real"), *common]) == 0
+    table = (tmp_path / "real" / "table.md").read_text(encoding="utf-8")
+    assert "| without_prompt | full |" in table
+    assert "PSNR" not in table.split("\n- ")[0]
+    rivals = ["--rival", f"they={tmp_path / 'real/results/input'}", "--rival", str(write_restorer(tmp_path))]
+    out = ["-o", str(tmp_path / "pairs"), *rivals, *common]
     assert main(["eval", "pairs", str(face_photos), str(face_photos), *out]) == 0
-    assert "| they |" in (tmp_path / "pairs" / "table.md").read_text(encoding="utf-8")
+    table = (tmp_path / "pairs" / "table.md").read_text(encoding="utf-8")
+    assert "| they |" in table
+    assert f"| {Path(RESTORER).stem} |" in table
