@@ -33,6 +33,9 @@ TORCH, TORCHVISION = "torch==2.13.0", "torchvision==0.28.0"
 EXTRAS = {"demo": [], "test": ["dev", "train"], "lint": ["dev", "train"]}
 """What each command needs besides the dependencies of pyproject.toml."""
 
+WHOLE_SUITE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+"""Options of pytest for all tests: a process for every core, each test file in one of them."""
+
 REQUIREMENTS = """
 import sys
 try:
@@ -89,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
 def commands(options: argparse.Namespace, rest: list[str]) -> list[list[str]]:
     """What to run with the environment's Python."""
     if options.command == "test":
-        return [["-m", "pytest", *rest]]
+        return [["-m", "pytest", *(rest or WHOLE_SUITE)]]
     if options.command == "lint":
         return [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"]]
     detector = ["--detector", options.detector] if options.detector else []

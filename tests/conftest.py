@@ -23,7 +23,7 @@ from osdface_core.weights.files import read_tensors
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("OSDFACE_SHARED", ROOT.parent / "shared")).resolve() / "data"
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
 @pytest.fixture(scope="session")

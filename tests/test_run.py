@@ -101,6 +101,7 @@ def test_it_explains_itself_on_every_console_and_without_our_packages(words, tmp
 def test_options_of_pytest_go_to_pytest_and_others_are_refused():
     options, rest = run.parser().parse_known_args(["test", "tests/test_run.py", "-k", "word", "--help"])
     assert run.commands(options, rest) == [["-m", "pytest", "tests/test_run.py", "-k", "word", "--help"]]
+    assert run.commands(*run.parser().parse_known_args(["test"])) == [["-m", "pytest", *run.WHOLE_SUITE]]
     command = [sys.executable, ROOT / "run.py", "demo", "--nonsense"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
