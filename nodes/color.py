@@ -4,7 +4,9 @@ from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops
 from ..osdface_core.compositing.color import match_color
+from ..osdface_core.options import Color, MatchColor
 from . import sockets
+from .widgets import widgets
 
 
 class OSDFaceMatchColor(io.ComfyNode):
@@ -19,21 +21,7 @@ class OSDFaceMatchColor(io.ComfyNode):
             inputs=[
                 sockets.Crops.Input("restored", tooltip="Connect Restore Face Crops or Set Face Crops."),
                 sockets.Crops.Input("source", tooltip="Connect Crop Faces: the same faces before restoration."),
-                io.Combo.Input(
-                    "method",
-                    options=["wavelet", "adain", "none"],
-                    default="wavelet",
-                    tooltip="wavelet keeps local colours, like red lips or a shadow. adain shifts the face as a whole; "
-                    "take it if the photo is stained. none leaves OSDFace's own colours.",
-                ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Lower it to keep more of OSDFace's own colours. 0 changes nothing.",
-                ),
+                *widgets(MatchColor, "method", "strength"),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),
@@ -42,6 +30,6 @@ class OSDFaceMatchColor(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, restored: FaceCrops, source: FaceCrops, method: str, strength: float) -> io.NodeOutput:
+    def execute(cls, restored: FaceCrops, source: FaceCrops, method: Color, strength: float) -> io.NodeOutput:
         matched = match_color(restored, source, method, strength)
         return io.NodeOutput(matched, sockets.crops_to_image(matched.images))

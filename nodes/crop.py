@@ -4,8 +4,10 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces, align_faces
+from ..osdface_core.options import Align
 from . import sockets
 from .runtime import intermediate, log
+from .widgets import widget
 
 
 class OSDFaceCrop(io.ComfyNode):
@@ -21,14 +23,7 @@ class OSDFaceCrop(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The image the faces were found in."),
                 sockets.Faces.Input("faces", tooltip="Connect Detect Faces or Select Faces."),
-                io.Int.Input(
-                    "size",
-                    default=512,
-                    min=64,
-                    max=2048,
-                    step=8,
-                    tooltip="512 for OSDFace's own weights, 256 for the starter. Others only for other restorers.",
-                ),
+                widget(Align, "size"),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),

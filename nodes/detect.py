@@ -1,5 +1,7 @@
 """Find faces, or take the boxes or landmarks of another detector."""
 
+from typing import Any
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -8,11 +10,11 @@ from ..osdface_core.detection.mediapipe import faces_of_meshes
 from ..osdface_core.detection.overlay import draw_numbers
 from ..osdface_core.errors import ImageError
 from ..osdface_core.options import Detect
-from ..osdface_core.selection.select import select_by_limits
+from ..osdface_core.pipeline import within_limits
 from . import sockets
 from .runtime import Resident
+from .widgets import widget, widgets
 
-MANY = 1000
 TRUSTED = "no detector is connected: every box is taken for an upright face"
 
 
@@ -35,7 +37,7 @@ class OSDFaceDetect(io.ComfyNode):
                     tooltip="Connect Load Face Detector. Without it boxes are trusted to hold an upright face each; "
                     "face landmarks need none.",
                 ),
-                sockets.threshold_input(advanced=False),
+                widget(Detect, "threshold"),
                 io.BoundingBox.Input(
                     "boxes",
                     optional=True,
@@ -44,9 +46,7 @@ class OSDFaceDetect(io.ComfyNode):
                     tooltip="Connect another detector's boxes to take those faces, in their order, at any threshold. "
                     "Boxes without a face in them are left out. Leave it open to detect.",
                 ),
-                *sockets.size_inputs(),
-                sockets.input_for(Detect, "max_count", optional=True, default=MANY, max=MANY),
-                sockets.input_for(Detect, "any_rotation", optional=True),
+                *widgets(Detect, "min_size", "max_size", "max_count", "any_rotation", optional=True),
                 sockets.FaceLandmarks.Input(
                     "face_landmarks",
                     optional=True,
@@ -67,15 +67,14 @@ class OSDFaceDetect(io.ComfyNode):
     def execute(
         cls,
         image: Tensor,
-        threshold: float,
         detector: Resident | None = None,
         boxes: object = None,
-        min_size: int = 0,
-        max_size: int = sockets.NO_LIMIT,
-        max_count: int = MANY,
-        any_rotation: bool = False,
         face_landmarks: object = None,
+        **options: Any,
     ) -> io.NodeOutput:
+        """options: those of the core, by their names."""
+        chosen = Detect(**options)
+        chosen.validate()
         pixels = sockets.from_image(image)
         if face_landmarks is not None:
             if boxes is not None:
@@ -86,14 +85,14 @@ class OSDFaceDetect(io.ComfyNode):
             if detector is None:
                 faces = faces_of_boxes(per_frame, *pixels.shape[2:])
             else:
-                faces = detector.use().look_inside(pixels, per_frame, any_rotation=any_rotation)
+                faces = detector.use().look_inside(pixels, per_frame, any_rotation=chosen.any_rotation)
         elif detector is None:
             raise ImageError(
                 "There is nothing to find the faces with: connect Load Face Detector, boxes or face landmarks."
             )
         else:
-            faces = detector.use().detect(pixels, threshold=threshold, any_rotation=any_rotation)
-        faces, _ = select_by_limits(faces, min_size=min_size, max_size=max_size, max_count=max_count)
+            faces = detector.use().detect(pixels, threshold=chosen.threshold, any_rotation=chosen.any_rotation)
+        faces = within_limits(faces, chosen)
         preview = sockets.to_image(draw_numbers(pixels, faces))
         trusted = boxes is not None and detector is None
         text = f"{faces.summary()}\n{TRUSTED}" if trusted else faces.summary()

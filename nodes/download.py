@@ -2,10 +2,12 @@
 
 from comfy_api.latest import io
 
+from ..osdface_core.options import Download
 from ..osdface_core.weights.catalog import CATALOG, Entry, entry_named
 from . import sockets
 from .folders import find_entry, fingerprint, folder_of
 from .runtime import download_progress
+from .widgets import widget
 
 
 class OSDFaceDownloadWeights(io.ComfyNode):
@@ -31,11 +33,7 @@ class OSDFaceDownloadWeights(io.ComfyNode):
                     default=CATALOG[0].name,
                     tooltip="OSDFace needs osdface and sd21-base, and a retinaface to find the faces.",
                 ),
-                io.Boolean.Input(
-                    "accept_licence",
-                    default=False,
-                    tooltip="Run it once with this off to read the licence. On, it downloads.",
-                ),
+                widget(Download, "accept_licence"),
             ],
             outputs=[io.String.Output(display_name="path")],
             is_output_node=True,

@@ -24,7 +24,6 @@ WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY = "osdface", "facedetection", "facerecogni
 STARTER = "starter (built in)"
 AUTHORS = "authors' files in osdface"
 NO_BASE = "none"
-SAME = "same as precision"
 FULL = "full"
 FOUND_WEIGHTS, FOUND_BASE = "osdface (wherever it is)", "sd21-base (wherever it is)"
 """Entries of the catalogue, looked for on the whole machine when a workflow runs."""

@@ -8,6 +8,7 @@ from ..osdface_core.options import Paste
 from ..osdface_core.recognition.identity import check_identity
 from . import sockets
 from .runtime import Resident
+from .widgets import widget
 
 
 class OSDFaceIdentity(io.ComfyNode):
@@ -24,7 +25,7 @@ class OSDFaceIdentity(io.ComfyNode):
                 sockets.Crops.Input("restored", tooltip="Connect Restore Face Crops, or Match Face Colors after it."),
                 sockets.Crops.Input("source", tooltip="Connect Crop Faces: the same faces before restoration."),
                 sockets.Embedder.Input("embedder", tooltip="Connect Load Face Embedder."),
-                sockets.input_for(Paste, "min_identity", advanced=False),
+                widget(Paste, "min_identity", advanced=False),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),

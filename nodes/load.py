@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..osdface_core.options import Load
 from ..osdface_core.weights.catalog import entry_named
 from . import sockets
 from .folders import (
@@ -9,7 +10,6 @@ from .folders import (
     FOUND_WEIGHTS,
     FULL,
     NO_BASE,
-    SAME,
     STARTER,
     base_options,
     base_path,
@@ -20,6 +20,7 @@ from .folders import (
     weights_path,
 )
 from .runtime import shared_weights
+from .widgets import LoadWidgets, widget, widgets
 
 
 class OSDFaceLoadModel(io.ComfyNode):
@@ -46,30 +47,8 @@ class OSDFaceLoadModel(io.ComfyNode):
                     tooltip="Only for the authors' files: the SD 2.1-base they change, from models/checkpoints or "
                     "models/diffusers. A bundle needs none.",
                 ),
-                io.Combo.Input(
-                    "precision",
-                    options=["auto", "fp32", "fp16", "bf16"],
-                    default="auto",
-                    advanced=True,
-                    tooltip="Leave it at auto. fp32 if you compare with the authors' results; fp16 halves the memory; "
-                    "bf16 only if fp16 gives black faces.",
-                ),
-                io.Combo.Input(
-                    "encode_precision",
-                    options=[SAME, "fp32", "fp16", "bf16"],
-                    default=SAME,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Of the VAE's encoder alone, where another precision than the rest's serves you better.",
-                ),
-                io.Combo.Input(
-                    "decode_precision",
-                    options=[SAME, "fp32", "fp16", "bf16"],
-                    default=SAME,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Of the VAE's decoder alone: fp32 for the finest gradients, at the price of time.",
-                ),
+                widget(LoadWidgets, "precision"),
+                *widgets(LoadWidgets, "encode_precision", "decode_precision", optional=True),
                 io.Combo.Input(
                     "decoder",
                     options=decoder_options(),
@@ -79,13 +58,7 @@ class OSDFaceLoadModel(io.ComfyNode):
                     tooltip="full for the result. taesd_decoder (in models/vae_approx) approximates it in a fraction "
                     "of the time, for previews and weak machines.",
                 ),
-                io.Boolean.Input(
-                    "compile",
-                    default=False,
-                    optional=True,
-                    advanced=True,
-                    tooltip="On takes minutes at the first face and saves time at every other: for long videos.",
-                ),
+                widget(Load, "compile", optional=True),
             ],
             outputs=[sockets.Model.Output(display_name="model")],
             has_intermediate_output=True,
@@ -112,14 +85,8 @@ class OSDFaceLoadModel(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        weights: str,
-        base: str,
-        precision: str,
-        encode_precision: str = SAME,
-        decode_precision: str = SAME,
-        decoder: str = FULL,
-        compile: bool = False,
+        cls, weights: str, base: str, decoder: str = FULL, compile: bool = Load.compile, **precisions: str
     ) -> io.NodeOutput:
-        model = shared_weights(weights, base, precision, encode_precision, decode_precision, decoder, compile)
+        """precisions: the widgets of LoadWidgets, by their names."""
+        model = shared_weights(weights, base, **precisions, decoder=decoder, compiled=compile)
         return io.NodeOutput(model, ui={"text": [model.notice]})

@@ -3,10 +3,11 @@
 from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops
-from ..osdface_core.compositing.masks import FEATHER
 from ..osdface_core.compositing.parsing import parse_masks
+from ..osdface_core.options import Paste, Restore
 from . import sockets
 from .runtime import PARSING, Resident, progress
+from .widgets import LeaveWidgets, left, widget, widgets
 
 
 class OSDFaceMask(io.ComfyNode):
@@ -24,18 +25,9 @@ class OSDFaceMask(io.ComfyNode):
                     "crops", tooltip="Connect Restore Face Crops; or Crop Faces, if something covers the faces."
                 ),
                 sockets.Parser.Input("parser", tooltip="Connect Load Face Parser."),
-                sockets.hair_input(),
-                sockets.glasses_input(),
-                io.Float.Input(
-                    "feather",
-                    default=FEATHER,
-                    min=0.0,
-                    max=0.5,
-                    step=0.01,
-                    tooltip="Width of the soft border inside the face, as a share of the crop. Raise it if you see an "
-                    "edge.",
-                ),
-                sockets.batch_size_input(),
+                *widgets(LeaveWidgets, "hair", "glasses"),
+                widget(Paste, "feather"),
+                widget(Restore, "batch_size"),
             ],
             outputs=[io.Mask.Output(display_name="masks")],
         )
@@ -46,7 +38,7 @@ class OSDFaceMask(io.ComfyNode):
     ) -> io.NodeOutput:
         if not len(crops):
             return io.NodeOutput(crops.images.new_zeros(1, crops.size, crops.size))
-        leave = sockets.left(hair, glasses)
+        leave = left(hair, glasses)
         network, on_batch = parser.use(PARSING * min(batch_size, len(crops))), progress()
         masks = parse_masks(network, crops, leave=leave, feather=feather, batch_size=batch_size, on_batch=on_batch)
         return io.NodeOutput(masks)

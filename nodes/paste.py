@@ -1,17 +1,16 @@
 """Paste restored faces back."""
 
 import json
-from typing import get_args
+from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, paste_faces
-from ..osdface_core.compositing.masks import FEATHER
-from ..osdface_core.options import Paste as PasteOptions
-from ..osdface_core.options import Shape
+from ..osdface_core.options import Paste
 from . import sockets
 from .runtime import intermediate
+from .widgets import widget, widgets
 
 
 class OSDFacePaste(io.ComfyNode):
@@ -27,28 +26,13 @@ class OSDFacePaste(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The image the faces came from, as it was or upscaled by any node."),
                 sockets.Crops.Input("crops", tooltip="Connect Restore Face Crops or Set Face Crops."),
-                sockets.input_for(PasteOptions, "strength"),
-                io.Float.Input(
-                    "feather",
-                    default=FEATHER,
-                    min=0.0,
-                    max=0.5,
-                    step=0.01,
-                    tooltip="Width of the soft border as a share of the crop. Raise it if you see an edge.",
-                ),
+                *widgets(Paste, "strength", "feather"),
                 io.Mask.Input(
                     "mask",
                     optional=True,
                     tooltip="Restores only where it is white. Leave it open to restore whole faces.",
                 ),
-                io.Combo.Input(
-                    "shape",
-                    optional=True,
-                    options=list(get_args(Shape)),
-                    default="square",
-                    tooltip="square takes the whole crop. ellipse takes the head alone, and leaves more of the photo "
-                    "around it.",
-                ),
+                widget(Paste, "shape", optional=True, advanced=False),
                 io.Mask.Input(
                     "face_masks",
                     optional=True,
@@ -69,24 +53,15 @@ class OSDFacePaste(io.ComfyNode):
         cls,
         image: Tensor,
         crops: FaceCrops,
-        strength: float,
-        feather: float,
         mask: Tensor | None = None,
-        shape: Shape = "square",
         face_masks: Tensor | None = None,
+        **options: Any,
     ) -> io.NodeOutput:
+        """options: how to paste, by the names of the core's."""
         pixels = intermediate(sockets.from_image(image))
         region = None if mask is None else sockets.from_mask(mask, *pixels.shape[2:])
         own = None if face_masks is None or not len(crops) else sockets.from_mask(face_masks, *face_masks.shape[-2:])
-        result = paste_faces(
-            pixels,
-            crops,
-            strength=strength,
-            feather=feather,
-            mask=region,
-            shape=shape,
-            crop_masks=own,
-        )
+        result = paste_faces(pixels, crops, mask=region, crop_masks=own, **options)
         report = json.dumps(result.report_json(), indent=1)
         return io.NodeOutput(
             sockets.with_pixels(image, pixels, result.image), result.mask, report, ui=sockets.said(result)

@@ -4,8 +4,10 @@ from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops, Prompts, encode_prompts
 from ..osdface_core.models.token_map import token_map
+from ..osdface_core.options import Restore
 from . import sockets
 from .runtime import Weights, intermediate, progress
+from .widgets import widget
 
 
 class OSDFaceEncodePrompt(io.ComfyNode):
@@ -21,7 +23,7 @@ class OSDFaceEncodePrompt(io.ComfyNode):
             inputs=[
                 sockets.Model.Input("model", tooltip="Connect Load OSDFace Model or OSDFace Model from SD 2.1."),
                 sockets.Crops.Input("crops", tooltip="Connect Crop Faces."),
-                sockets.batch_size_input(),
+                widget(Restore, "batch_size"),
             ],
             outputs=[
                 sockets.Prompt.Output(display_name="prompt"),

@@ -5,12 +5,13 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops, Prompts
-from ..osdface_core.models.one_step import TIMESTEP
 from ..osdface_core.models.restorer import Restorer
 from ..osdface_core.options import Restore
 from . import sockets
 from .runtime import progress
+from .widgets import RestoreWidgets, widget
 
+SEED = "Only with sample: another number gives slightly other details."
 OTHER_SIZE = "The crops have {} pixels a side; these weights were trained for {}. Set the size of Crop Faces to that."
 
 
@@ -31,25 +32,11 @@ class OSDFaceRestore(io.ComfyNode):
                     optional=True,
                     tooltip="Leave it open: crops make their own. Connect one to try another.",
                 ),
-                sockets.batch_size_input(),
-                io.Boolean.Input(
-                    "sample",
-                    default=False,
-                    advanced=True,
-                    tooltip="On draws the latent with the seed, as the authors' program does. Off gives one result "
-                    "every time, and no flicker in videos.",
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFF,
-                    control_after_generate=False,
-                    advanced=True,
-                    tooltip="Only with sample: another number gives slightly other details.",
-                ),
-                sockets.input_for(Restore, "timestep", default=TIMESTEP),
-                sockets.input_for(Restore, "latent_strength", optional=True),
+                widget(Restore, "batch_size"),
+                widget(RestoreWidgets, "sample"),
+                widget(Restore, "seed", control_after_generate=False, tooltip=SEED),
+                widget(Restore, "timestep"),
+                widget(Restore, "latent_strength", optional=True),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),

@@ -10,12 +10,11 @@ from ..osdface_core import FaceCrops
 from ..osdface_core.models.restorer import Restorer
 from ..osdface_core.options import PhotoOptions
 from ..osdface_core.pipeline import restore_stages
-from ..osdface_core.selection.select import RULES, select_blurred, select_by_rule
+from ..osdface_core.selection.select import select_blurred, select_by_rule
 from ..osdface_core.selection.sharpness import sharpness
 from . import sockets
 from .runtime import PARSING, Resident, intermediate, progress
-
-ALL = "all"
+from .widgets import ALL, LeaveWidgets, PhotoWidgets, left, widget, widgets
 
 
 class OSDFaceRestoreFaces(io.ComfyNode):
@@ -40,15 +39,9 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                 io.Image.Input("image", tooltip="The photo, or the frames of a video."),
                 sockets.Model.Input("model", tooltip="Connect Load OSDFace Model or OSDFace Model from SD 2.1."),
                 sockets.Detector.Input("detector", tooltip="Connect Load Face Detector."),
-                io.Combo.Input(
-                    "faces",
-                    options=[ALL, *RULES],
-                    default=ALL,
-                    tooltip="All faces, or one of every image. For other choices use Detect and Select Faces.",
-                ),
-                sockets.input_for(PhotoOptions, "strength"),
-                sockets.threshold_input(advanced=True),
-                sockets.batch_size_input(),
+                *widgets(PhotoWidgets, "faces", "strength"),
+                widget(PhotoWidgets, "threshold", advanced=True),
+                widget(PhotoWidgets, "batch_size"),
                 io.Image.Input(
                     "background",
                     optional=True,
@@ -59,24 +52,13 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                     optional=True,
                     tooltip="Connect Load Face Embedder to have the report say how alike every face is.",
                 ),
-                sockets.input_for(PhotoOptions, "min_identity", optional=True),
-                sockets.input_for(PhotoOptions, "any_rotation", optional=True),
-                sockets.input_for(PhotoOptions, "color", optional=True),
-                io.Boolean.Input(
-                    "skip_sharp",
-                    optional=True,
-                    default=False,
-                    advanced=True,
-                    tooltip="Turn it on to leave faces alone that are sharp already.",
-                ),
-                sockets.input_for(PhotoOptions, "shape", optional=True),
+                *widgets(PhotoWidgets, "min_identity", "any_rotation", "color", "skip_sharp", "shape", optional=True),
                 sockets.Parser.Input(
                     "parser",
                     optional=True,
                     tooltip="Connect Load Face Parser to leave hands, hats and whatever else covers a face as it is.",
                 ),
-                sockets.hair_input(optional=True, advanced=True),
-                sockets.glasses_input(optional=True, advanced=True),
+                *widgets(LeaveWidgets, "hair", "glasses", optional=True, advanced=True),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -113,7 +95,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         result, before, after = restore_stages(
             pixels,
             model,
-            PhotoOptions(leave=sockets.left(hair, glasses), **options),
+            PhotoOptions(leave=left(hair, glasses), **options),
             detector,
             select=None if faces == ALL else lambda found: select_by_rule(found, faces)[0],
             choose=blurred if skip_sharp else None,

@@ -25,8 +25,9 @@ from ..osdface_core.models.vre import VRE
 from ..osdface_core.networks.operations import TORCH
 from ..osdface_core.options import Restore
 from ..osdface_core.weights import read_model
-from .folders import FULL, SAME, base_path, decoder_path, fingerprint, weights_path
+from .folders import FULL, base_path, decoder_path, fingerprint, weights_path
 from .operations import COMFYUI
+from .widgets import SAME
 
 Loaded = TypeVar("Loaded")
 

@@ -4,9 +4,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces, align_faces
+from ..osdface_core.options import Choose, Detect
 from ..osdface_core.recognition.identity import likeness
 from ..osdface_core.selection.select import (
-    RULES,
     rest_of,
     select_blurred,
     select_by_index,
@@ -14,11 +14,10 @@ from ..osdface_core.selection.select import (
     select_by_rule,
     select_person,
 )
-from ..osdface_core.selection.sharpness import SHARP, sharpness
+from ..osdface_core.selection.sharpness import sharpness
 from . import sockets
 from .runtime import Resident, intermediate
-
-BY_NUMBER = "these numbers"
+from .widgets import BY_NUMBER, PersonWidgets, SelectWidgets, widget, widgets
 
 
 class OSDFaceSelect(io.ComfyNode):
@@ -32,35 +31,9 @@ class OSDFaceSelect(io.ComfyNode):
             search_aliases=["choose face", "face index", "pick face", "largest face", "filter faces"],
             inputs=[
                 sockets.Faces.Input("faces", tooltip="Connect Detect Faces."),
-                io.Combo.Input(
-                    "rule",
-                    options=[*RULES, BY_NUMBER],
-                    default="largest",
-                    tooltip="Which faces come first. Choose 'these numbers' to name them yourself.",
-                ),
-                io.Int.Input(
-                    "count",
-                    default=1,
-                    min=0,
-                    max=1000,
-                    tooltip="How many faces of every image to keep. 0 keeps none. Not used with numbers.",
-                ),
-                io.String.Input(
-                    "numbers",
-                    default="0",
-                    tooltip="For 'these numbers': those in the preview of Detect Faces, like 0, 2 or 1-3.",
-                ),
-                *sockets.size_inputs(),
-                io.Float.Input(
-                    "min_score",
-                    optional=True,
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Puts faces aside that the detector is less sure of.",
-                ),
+                *widgets(SelectWidgets, "rule", "count", "numbers"),
+                *widgets(Detect, "min_size", "max_size", optional=True),
+                widget(SelectWidgets, "min_score", optional=True),
             ],
             outputs=[sockets.Faces.Output(display_name="kept"), sockets.Faces.Output("rest", display_name="rest")],
         )
@@ -72,11 +45,10 @@ class OSDFaceSelect(io.ComfyNode):
         rule: str,
         count: int,
         numbers: str,
-        min_size: int = 0,
-        max_size: int = sockets.NO_LIMIT,
-        min_score: float = 0.0,
+        **limits: float,
     ) -> io.NodeOutput:
-        within, _ = select_by_limits(faces, min_size=min_size, max_size=max_size, min_score=min_score)
+        """limits: the lowest score, and the sizes, by the names of the options."""
+        within, _ = select_by_limits(faces, **limits)
         kept, _ = select_by_index(within, numbers) if rule == BY_NUMBER else select_by_rule(within, rule, count)
         return io.NodeOutput(kept, rest_of(faces, kept))
 
@@ -99,21 +71,8 @@ class OSDFaceSelectPerson(io.ComfyNode):
                 ),
                 sockets.Detector.Input("detector", tooltip="Connect Load Face Detector, to find the reference's face."),
                 sockets.Embedder.Input("embedder", tooltip="Connect Load Face Embedder."),
-                io.Float.Input(
-                    "min_identity",
-                    default=0.3,
-                    min=-1.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Lower it if the person is missed, raise it if others are taken. The report has values.",
-                ),
-                io.Int.Input(
-                    "count",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="How many faces of every image to keep, the most alike first. 0 keeps all that are alike.",
-                ),
+                widget(Choose, "likeness", "min_identity"),
+                widget(PersonWidgets, "count"),
             ],
             outputs=[
                 sockets.Crops.Output("kept", display_name="kept"),
@@ -149,14 +108,7 @@ class OSDFaceSkipSharp(io.ComfyNode):
             search_aliases=["sharpness", "blur detection", "already sharp", "skip face", "filter faces"],
             inputs=[
                 sockets.Crops.Input("crops", tooltip="Connect Crop Faces."),
-                io.Float.Input(
-                    "limit",
-                    default=SHARP,
-                    min=0.0,
-                    max=2.0,
-                    step=0.01,
-                    tooltip="Faces at least as sharp are put aside. Lower it to skip more. The report has the values.",
-                ),
+                widget(Choose, "skip_sharp", "limit"),
             ],
             outputs=[
                 sockets.Crops.Output("kept", display_name="kept"),

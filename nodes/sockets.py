@@ -10,9 +10,6 @@ OSDFACE_PROMPT    osdface_core.Prompts
 """
 
 from collections.abc import Iterable
-from dataclasses import fields
-from math import isfinite
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +19,6 @@ from torch import Tensor
 from ..osdface_core import Composite
 from ..osdface_core.errors import ImageError
 from ..osdface_core.faces import Box, Face, check_finite
-from ..osdface_core.options import Detect, Options, Restore, kind_of
 
 Model = io.Custom("OSDFACE_MODEL")
 Detector = io.Custom("OSDFACE_DETECTOR")
@@ -35,67 +31,8 @@ FaceLandmarks = io.Custom("FACE_LANDMARKS")
 """ComfyUI's own, which its API has no name for."""
 
 CATEGORY = "OSDFace"
-NO_LIMIT = 16384
-"""The size of the largest image that ComfyUI's nodes allow: no face is larger."""
 SHOWN_LINES = 4
 """How much of a summary a node shows: a video has a line for every frame."""
-
-
-def input_for(kind: type[Options], name: str, **changes: Any) -> Any:
-    """The input that mirrors an option of the core: its default, range, choices, help, and whether it is advanced.
-
-    changes: what is different here.
-    """
-    known = next(known for known in fields(kind) if known.name == name)
-    about, takes = known.metadata, kind_of(known)
-    widget: dict[str, Any] = {"default": known.default, "tooltip": about["help"]}
-    if about["advanced"]:
-        widget["advanced"] = True
-    if takes in (int, float):
-        limits = {"min": about["least"], "max": about["most"], "step": about["step"]}
-        widget |= {key: takes(limit) for key, limit in limits.items() if limit is not None and isfinite(limit)}
-    if about["choices"]:
-        widget["options"] = list(about["choices"])
-    sort = io.Combo if about["choices"] else {bool: io.Boolean, int: io.Int, float: io.Float}[takes]
-    return sort.Input(name, **widget | changes)
-
-
-def threshold_input(**changes: Any) -> Any:
-    return input_for(Detect, "threshold", min=0.05, **changes)
-
-
-def size_inputs() -> list[io.Int.Input]:
-    return [
-        io.Int.Input(
-            name,
-            optional=True,
-            default=default,
-            min=0,
-            max=NO_LIMIT,
-            advanced=True,
-            tooltip=Detect.__dataclass_fields__[name].metadata["help"],
-        )
-        for name, default in (("min_size", 0), ("max_size", NO_LIMIT))
-    ]
-
-
-def hair_input(optional: bool = False, advanced: bool = False) -> io.Boolean.Input:
-    tooltip = "Turn it off to keep the photo's own hair."
-    return io.Boolean.Input("hair", optional=optional, default=True, advanced=advanced, tooltip=tooltip)
-
-
-def glasses_input(optional: bool = False, advanced: bool = False) -> io.Boolean.Input:
-    tooltip = "Turn it off to keep the photo's own glasses."
-    return io.Boolean.Input("glasses", optional=optional, default=True, advanced=advanced, tooltip=tooltip)
-
-
-def left(hair: bool, glasses: bool) -> list[str]:
-    """The parts of a face that stay as in the photo."""
-    return [name for name, restored in (("hair", hair), ("glasses", glasses)) if not restored]
-
-
-def batch_size_input() -> Any:
-    return input_for(Restore, "batch_size", default=4, max=64)
 
 
 def from_image(image: Tensor) -> Tensor:

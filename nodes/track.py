@@ -5,9 +5,11 @@ from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces
 from ..osdface_core.detection.overlay import draw_numbers
+from ..osdface_core.options import Video
 from ..osdface_core.video.denoise import steady_crops
 from ..osdface_core.video.track import find_cuts, thumbnails, track_faces
 from . import sockets
+from .widgets import widget, widgets
 
 
 class OSDFaceTrack(io.ComfyNode):
@@ -23,23 +25,7 @@ class OSDFaceTrack(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The frames of the video, in order: cuts are found in them."),
                 sockets.Faces.Input("faces", tooltip="Connect Detect Faces, run on the same frames."),
-                io.Float.Input(
-                    "smoothing",
-                    default=6.0,
-                    min=0.0,
-                    max=60.0,
-                    step=0.5,
-                    tooltip="Raise it if resting faces still tremble. Counts frames to either side; moving faces get "
-                    "less by themselves. 0 leaves the faces as detected.",
-                ),
-                io.Int.Input(
-                    "max_gap",
-                    default=5,
-                    min=0,
-                    max=1000,
-                    tooltip="Raise it if a face is lost for longer. A face missed for at most this many frames is "
-                    "filled in, and keeps its number.",
-                ),
+                *widgets(Video, "smoothing", "max_gap"),
             ],
             outputs=[
                 sockets.Faces.Output(display_name="faces"),
@@ -68,23 +54,8 @@ class OSDFaceSteadyCrops(io.ComfyNode):
             search_aliases=["deflicker", "temporal denoise", "video face", "flicker", "temporal smoothing"],
             inputs=[
                 sockets.Crops.Input("crops", tooltip="Connect Crop Faces, with faces from Track Faces."),
-                io.Float.Input(
-                    "smoothing",
-                    default=4.0,
-                    min=0.0,
-                    max=30.0,
-                    step=0.5,
-                    tooltip="Raise it if restored faces still flicker. Frames to either side; 0 changes nothing.",
-                ),
-                io.Float.Input(
-                    "tolerance",
-                    default=0.03,
-                    min=0.001,
-                    max=1.0,
-                    step=0.005,
-                    advanced=True,
-                    tooltip="Raise it for a very noisy video; lower it if faces that move become soft.",
-                ),
+                widget(Video, "steady", "smoothing"),
+                widget(Video, "tolerance"),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),

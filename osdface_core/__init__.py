@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .compositing.upscale import load_upscaler
     from .detection.detector import RetinaFace
     from .detection.load import load_detector
-    from .errors import ImageError, OSDFaceError, WeightsError
+    from .errors import ImageError, OptionError, OSDFaceError, WeightsError
     from .faces import Face, FaceCrops, FaceReport, Faces
     from .files.photos import Photo, read_photo, write_photo
     from .geometry.align import align_faces
@@ -30,7 +30,7 @@ HOMES = {
     "detection.detector": ("RetinaFace",),
     "detection.load": ("load_detector",),
     "recognition.embedders": ("load_embedder",),
-    "errors": ("ImageError", "OSDFaceError", "WeightsError"),
+    "errors": ("ImageError", "OptionError", "OSDFaceError", "WeightsError"),
     "faces": ("Face", "FaceCrops", "FaceReport", "Faces"),
     "files.photos": ("Photo", "read_photo", "write_photo"),
     "inference": ("load_model", "prepare"),
@@ -52,6 +52,7 @@ __all__ = [
     "ModelConfig",
     "OSDFaceError",
     "OSDFaceModel",
+    "OptionError",
     "Photo",
     "Prompts",
     "RetinaFace",

@@ -1,19 +1,21 @@
 """Every choice a person has, said once: default, range or choices, unit and help.
 
-The command's arguments, the nodes' inputs and the library's checks are made from these fields.
+The command's arguments, the nodes' inputs, the library's defaults and checks, the tables in the help pages and the
+texts to translate are made from these fields. What only nodes ask in their own way is in `nodes/widgets.py`.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import dataclass, fields
 from math import inf
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from .errors import OptionError
-
-Kind = TypeVar("Kind", bound="Options")
+from .faces import CROP_SIDES, MOST_FACES
+from .option_fields import Options, option
 
 Color = Literal["none", "wavelet", "adain"]
 Shape = Literal["square", "ellipse"]
+Rule = Literal["largest", "smallest", "leftmost", "rightmost", "topmost", "bottommost", "most central", "best score"]
 Part = Literal[
     "background",
     "skin",
@@ -37,49 +39,19 @@ Part = Literal[
 ]
 """The parts of a face that a parser tells apart."""
 Placement = Literal["auto", "whole", "parts"]
+Dtype = Literal["fp32", "fp16", "bf16"]
 
+TIMESTEP = 399
+"""The one timestep OSDFace was trained at."""
+SHARP = 0.55
+"""Nine in ten portraits in focus are sharper; faces that were enlarged 4 times or more are less sharp."""
 
-def option(
-    default: Any,
-    *,
-    help: str,
-    least: float = -inf,
-    most: float = inf,
-    step: float | None = None,
-    choices: Collection[str] = (),
-    unit: str = "",
-    advanced: bool = False,
-) -> Any:
-    """A field of a dataclass of options.
-
-    least, most: the range of a number, both ends included. step: by how much a node's widget moves it.
-    choices: what a text may be. advanced: whether nodes show it among the advanced ones alone.
-    """
-    about = {
-        "help": help,
-        "least": least,
-        "most": most,
-        "step": step,
-        "choices": choices,
-        "unit": unit,
-        "advanced": advanced,
-    }
-    return field(default=default, metadata=about)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What all options have in common."""
-
-    @classmethod
-    def of(cls: type[Kind], values: Mapping[str, Any]) -> Kind:
-        """Those of the values that are options of this kind; defaults for the others."""
-        return cls(**{known.name: values[known.name] for known in fields(cls) if known.name in values})
-
-    def validate(self) -> None:
-        """Raises OptionError for a value out of its range or choices. NaN is in no range."""
-        for known in fields(self):
-            check(known, getattr(self, known.name))
+LARGEST_IMAGE = 16384
+"""The size of the largest image that ComfyUI's nodes allow: no face is larger."""
+COLORS_HELP = (
+    "wavelet gives the faces the photo's colours and keeps local ones, like red lips or a shadow; adain shifts a face "
+    "as a whole, for stained photos. none leaves the restorer's own."
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +63,7 @@ class Detect(Options):
         least=0,
         most=1,
         step=0.01,
+        widget={"min": 0.05},
         help="Lower it to catch blurred, turned or hidden faces; raise it if things that are no face are found.",
     )
     any_rotation: bool = option(
@@ -102,32 +75,80 @@ class Detect(Options):
     min_size: float = option(
         0.0,
         least=0,
+        step=1,
         unit="px",
         advanced=True,
+        widget={"max": LARGEST_IMAGE},
         help="Leaves smaller faces alone, such as a crowd in the background: pixels of the box's longer side.",
     )
     max_size: float = option(
         inf,
         least=0,
+        step=1,
         unit="px",
         advanced=True,
+        widget={"default": LARGEST_IMAGE, "max": LARGEST_IMAGE},
         help="Leaves larger faces alone, such as close-ups that need no restoration: pixels, likewise.",
     )
     max_count: int | None = option(
-        None, least=0, advanced=True, help="At most so many faces of every image, the largest ones."
+        None,
+        least=0,
+        advanced=True,
+        widget={"default": MOST_FACES, "max": MOST_FACES},
+        help="At most so many faces of every image, the largest ones.",
     )
 
 
 @dataclass(frozen=True)
-class Choose(Options):
+class Count(Options):
+    """How many faces a rule takes."""
+
+    count: int = option(
+        1,
+        least=0,
+        widget={"max": MOST_FACES},
+        help="How many faces of every image to take by a rule. 0 takes none. Not used with numbers.",
+    )
+
+
+@dataclass(frozen=True)
+class Choose(Count):
     """Which of the faces found are restored."""
 
-    select: str | None = option(None, help="numbers like 0,2-4, or a rule such as largest")
-    count: int = option(1, least=0, help="how many faces are taken by a rule")
+    select: str | None = option(None, help=f"Numbers like 0,2-4, or a rule: {', '.join(get_args(Rule))}.")
     likeness: float = option(
-        0.3, least=-1, most=1, help="how much a face must be like the person wanted to be taken: cosine similarity"
+        0.3,
+        least=-1,
+        most=1,
+        step=0.01,
+        help="How alike a face must be to the person: cosine similarity, 1 for the same picture, around 0 for somebody "
+        "else. Lower it if the person is missed, raise it if others are taken.",
     )
-    skip_sharp: float | None = option(None, least=0, most=2, help="leave faces alone of this sharpness or more")
+    skip_sharp: float | None = option(
+        None,
+        least=0,
+        most=2,
+        step=0.01,
+        unit="limit",
+        bare=SHARP,
+        widget={"default": SHARP},
+        help="Faces at least as sharp are left alone. Lower it to skip more.",
+    )
+
+
+@dataclass(frozen=True)
+class Align(Options):
+    """How crops are cut."""
+
+    size: int = option(
+        512,
+        least=CROP_SIDES[0],
+        most=CROP_SIDES[1],
+        step=8,
+        unit="px",
+        widget={"min": 64, "max": 2048},
+        help="512 for OSDFace's own weights, 256 for the starter. Others only for other restorers.",
+    )
 
 
 @dataclass(frozen=True)
@@ -139,7 +160,8 @@ class Restore(Options):
         least=0,
         most=999,
         advanced=True,
-        help="399 is what OSDFace was trained at. Higher changes more, lower keeps more.",
+        widget={"default": TIMESTEP},
+        help=f"{TIMESTEP} is what OSDFace was trained at. Higher changes more, lower keeps more.",
     )
     latent_strength: float = option(
         1.0,
@@ -155,6 +177,7 @@ class Restore(Options):
         least=0,
         most=2**63 - 1,
         advanced=True,
+        widget={"default": 0, "max": 2**32 - 1},
         help="Samples the latent with this number, as the authors' program does: another one gives slightly other "
         "details. Without it every run gives the same.",
     )
@@ -162,6 +185,7 @@ class Restore(Options):
         None,
         least=1,
         advanced=True,
+        widget={"default": 4, "max": 64},
         help="Faces at once: more is faster on a large card. It halves itself when memory runs out.",
     )
     fidelity: float = option(
@@ -183,18 +207,30 @@ class Restore(Options):
 
 
 @dataclass(frozen=True)
+class MatchColor(Options):
+    """How restored crops get the photo's colours."""
+
+    method: Color = option("wavelet", choices=get_args(Color), help=COLORS_HELP)  # noqa: RUF009 (a literal)
+    strength: float = option(
+        1.0, least=0, most=1, step=0.05, help="Lower it to keep more of the restorer's own colours. 0 changes nothing."
+    )
+
+
+@dataclass(frozen=True)
 class Paste(Options):
     """What of a restored face goes into the photo."""
 
     strength: float = option(
         1.0, least=0, most=1, step=0.05, help="Lower it to keep more of the photo. 0 changes nothing at all."
     )
-    color: Color = option(  # noqa: RUF009 (a literal)
-        "none",
-        choices=get_args(Color),
-        help="wavelet gives the faces the photo's colours; adain shifts them as a whole, for stained photos. none "
-        "leaves OSDFace's own.",
+    feather: float = option(
+        0.1,
+        least=0,
+        most=0.5,
+        step=0.01,
+        help="Width of the soft border as a share of the crop. Raise it if you see an edge.",
     )
+    color: Color = option("none", choices=get_args(Color), help=COLORS_HELP)  # noqa: RUF009 (a literal)
     min_identity: float = option(
         0.0,
         least=0,
@@ -226,15 +262,49 @@ class Paste(Options):
 
 
 @dataclass(frozen=True)
+class PhotoOptions(Paste, Restore, Detect):
+    """All that `restore_image` takes."""
+
+
+@dataclass(frozen=True)
 class Video(Options):
     """How faces are followed through a video."""
 
     smoothing: float = option(
-        6.0, least=0, most=1000, unit="frames", help="videos: frames that faces' places are smoothed over"
+        6.0,
+        least=0,
+        most=1000,
+        step=0.5,
+        unit="frames",
+        widget={"max": 60.0},
+        help="Raise it if resting faces still tremble. Counts frames to either side; moving faces get less by "
+        "themselves. 0 leaves the faces as detected.",
     )
-    max_gap: int = option(5, least=0, most=1000, unit="frames", help="videos: fill in a face missed for so many frames")
+    max_gap: int = option(
+        5,
+        least=0,
+        most=1000,
+        unit="frames",
+        help="Raise it if a face is lost for longer. A face missed for at most this many frames is filled in, and "
+        "keeps its number.",
+    )
     steady: float = option(
-        4.0, least=0, most=1000, unit="frames", help="videos: frames that noise is averaged over; 0: none"
+        4.0,
+        least=0,
+        most=1000,
+        step=0.5,
+        unit="frames",
+        widget={"max": 30.0},
+        help="Raise it if restored faces still flicker. Frames to either side; 0 changes nothing.",
+    )
+    tolerance: float = option(
+        0.03,
+        least=1e-4,
+        most=1,
+        step=0.005,
+        advanced=True,
+        widget={"min": 0.001},
+        help="Raise it for a very noisy video; lower it if faces that move become soft.",
     )
 
 
@@ -243,10 +313,19 @@ class Load(Options):
     """Where and how the networks compute."""
 
     device: str = option("cpu", help="cpu, cuda, mps …")
+    precision: str = option(
+        "auto",
+        help="auto, fp32, fp16, bf16, or parts: unet=fp16,decode=bf16. On a CPU fp16 halves the memory of weights.",
+    )
+    compile: bool = option(
+        False,
+        advanced=True,
+        help="On takes minutes at the first face and saves time at every other: for long videos.",
+    )
     placement: Placement = option(  # noqa: RUF009 (a literal)
         "auto",
         choices=get_args(Placement),
-        help="parts: one part of the model at a time on the device, for small cards; auto: where it has to be",
+        help="parts: one part of the model at a time on the device, for small cards; auto: where it has to be.",
     )
 
     def validate(self) -> None:
@@ -261,37 +340,44 @@ class Load(Options):
 
 
 @dataclass(frozen=True)
-class PhotoOptions(Paste, Restore, Detect):
-    """All that `restore_image` takes."""
+class Convert(Options):
+    """How a bundle is stored."""
+
+    dtype: Dtype = option("fp32", choices=get_args(Dtype), help="Precision to store.")  # noqa: RUF009 (a literal)
 
 
-def check(known: "Field[Any]", value: object) -> None:
-    """Raises OptionError where `value` cannot be this option's."""
-    about = known.metadata
-    if value is None and known.default is None:
-        return
-    kind = kind_of(known)
-    for one in (value,) if kind is not tuple or isinstance(value, str) else value:  # type: ignore[attr-defined]
-        if about["choices"] and one not in about["choices"]:
-            raise OptionError(known.name, one, f"it must be one of {', '.join(about['choices'])}")
-    if kind not in (int, float):
-        return
-    number = isinstance(value, int | float) and not isinstance(value, bool) and (kind is float or value % 1 == 0)
-    if not number or not about["least"] <= value <= about["most"]:
-        whole = "a whole number " if kind is int else "a number "
-        raise OptionError(known.name, value, f"it must be {whole}{range_of(about['least'], about['most'])}".rstrip())
+@dataclass(frozen=True)
+class Download(Options):
+    """On which terms files are had."""
+
+    accept_licence: bool = option(False, help="Off shows the licence first; on agrees to it, and downloads.")
 
 
-def kind_of(known: "Field[Any]") -> type:
-    """What the option's values are, besides None: bool, int, float, str, or a collection."""
-    if isinstance(known.default, str):
-        return str
-    first: Any = (*get_args(known.type), known.type)[0] if known.default is None else type(known.default)
-    return first if isinstance(first, type) else tuple
+@dataclass(frozen=True)
+class Train(Options):
+    """How long a run goes on."""
+
+    minutes: float | None = option(None, least=0, help="Stop in good order after so long; the same command goes on.")
 
 
-def range_of(least: float, most: float) -> str:
-    """A range in words."""
-    if least > -inf and most < inf:
-        return f"between {least} and {most}"
-    return f"of {least} or more" if least > -inf else ""
+@dataclass(frozen=True)
+class Evaluate(Options):
+    """What is measured of a model."""
+
+    steps: int = option(1, least=1, most=1000, help="Compare with so many DDIM steps of the same model.")
+    color: Collection[Color] = option(
+        tuple(dict.fromkeys((Paste.color, "none"))),
+        choices=get_args(Color),
+        help="Colours that results are given, a row each.",
+    )
+    size: int | None = option(
+        None, least=CROP_SIDES[0], most=CROP_SIDES[1], unit="px", help="Side of the photos; without it the model's own."
+    )
+    count: int | None = option(None, least=1, help="Only the first so many photos.")
+
+
+@dataclass(frozen=True)
+class Degrade(Options):
+    """How good photos are made bad."""
+
+    seed: int = option(0, least=0, most=2**63 - 1, help="Of the degradation.")

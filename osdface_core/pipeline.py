@@ -121,18 +121,29 @@ def restore_stages(
         checked = check_identity(measure, before, after, options.min_identity)
     size = min(options.batch_size or restorer.at_once(len(checked) or 1), len(checked) or 1)
     network = ready(parser, size) if parser is not None and len(checked) else None
-    masks = None if network is None else parse_masks(network, checked, leave=options.leave, batch_size=size)
+    masks = (
+        None
+        if network is None
+        else parse_masks(network, checked, leave=options.leave, feather=options.feather, batch_size=size)
+    )
     target = enlarged(image, options.upscale, upscaler) if background is None else background
     target = image if target is None else target
-    pasted = paste_faces(target, checked, strength=options.strength, shape=options.shape, crop_masks=masks)
+    pasted = paste_faces(
+        target, checked, strength=options.strength, shape=options.shape, feather=options.feather, crop_masks=masks
+    )
     return Restoration(pasted, before, after)
 
 
 def find_faces(image: Tensor, detector: RetinaFace, options: Detect) -> Faces:
     """The faces in `image` [B,3,H,W] that lie within the limits of the options."""
     found = detector.detect(image, threshold=options.threshold, any_rotation=options.any_rotation)
+    return within_limits(found, options)
+
+
+def within_limits(faces: Faces, options: Detect) -> Faces:
+    """The faces of the sizes that are wanted, and no more of every image than wanted."""
     smallest, largest, count = options.min_size, options.max_size, options.max_count
-    return select_by_limits(found, min_size=smallest, max_size=largest, max_count=count)[0]
+    return select_by_limits(faces, min_size=smallest, max_size=largest, max_count=count)[0]
 
 
 def enlarged(image: Tensor, factor: float, upscaler: Callable[[Tensor], Tensor] | None = None) -> Tensor | None:

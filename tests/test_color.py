@@ -7,6 +7,7 @@ from conftest import face_at
 
 from osdface_core import FaceCrops, Faces, ImageError
 from osdface_core.compositing.color import match_color
+from osdface_core.errors import OptionError
 
 FACES = Faces((face_at(20, 20, 20), face_at(60, 20, 20, index=1)), 1, 80, 80)
 
@@ -55,5 +56,5 @@ def test_other_faces_and_unknown_methods_are_named():
     other = FACES.keep(reversed(FACES.faces))
     with pytest.raises(ImageError, match="not of the same faces"):
         match_color(crops(smooth(0)), crops(smooth(0), other))
-    with pytest.raises(ImageError, match="no method 'sepia'"):
+    with pytest.raises(OptionError, match="method sepia: it must be one of none, wavelet, adain"):
         match_color(crops(smooth(0)), crops(smooth(1)), "sepia")

@@ -11,6 +11,7 @@ from conftest import face_at
 from osdface_core import Composite, FaceCrops, Faces, ImageError, Prompts, align_faces, paste_faces
 from osdface_core.detection.boxes import faces_of_boxes
 from osdface_core.detection.overlay import draw_numbers
+from osdface_core.errors import OptionError
 from osdface_core.faces import MOST_FACES
 
 WHOLE = Faces((face_at(30, 25, 24),), 1, 48, 64)
@@ -145,7 +146,7 @@ def test_crops_that_come_from_nowhere_are_named_where_they_are_read_or_pasted(ma
 
 @pytest.mark.parametrize("size", [0, -1, 8193, 10**9])
 def test_crops_have_a_size_that_fits_memory(size):
-    with pytest.raises(ImageError, match=r"size is .*: it must lie between 8 and 8192"):
+    with pytest.raises(OptionError, match=r"size .*: it must be a whole number between 8 and 8192"):
         align_faces(IMAGE, WHOLE, size)
 
 

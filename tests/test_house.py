@@ -33,6 +33,7 @@ STOREYS = (
         "libraries",
         "limits",
         "command",
+        "option_fields",
         "options",
     },  # the vocabulary
     {"geometry", "files", "kernels"},

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from osdface_core import ImageError
 from osdface_core.compositing.masks import ellipse_mask, fade_inwards, shape_mask, square_mask
+from osdface_core.errors import OptionError
 
 
 def facexlib_mask(side: int) -> np.ndarray:
@@ -60,7 +60,7 @@ def test_the_ellipse_is_about_the_head_and_zero_at_its_edge():
     assert mask[256, 52:460].min() > 0
     assert (mask <= square_mask(512) + 0.02).all()
     assert torch.equal(shape_mask(64, "ellipse"), ellipse_mask(64))
-    with pytest.raises(ImageError, match="no shape 'star'"):
+    with pytest.raises(OptionError, match="shape star: it must be one of square, ellipse"):
         shape_mask(64, "star")
 
 

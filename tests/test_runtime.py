@@ -74,8 +74,10 @@ def test_parts_of_their_own_precision_and_a_tiny_decoder(inside, folders):
     save_file({k: v.contiguous() for k, v in AutoencoderTiny().decoder.state_dict(prefix="decoder.").items()}, file)
     loader, option = sys.modules["pack.nodes.load"].OSDFaceLoadModel, "taesd_decoder.safetensors"
     assert folders.decoder_options() == [folders.FULL, option]
-    halves = loader.execute("starter (built in)", "none", "fp32", "fp16", "bf16").args[0]
-    tiny = loader.execute("starter (built in)", "none", "fp32", decoder=option).args[0]
+    halves = loader.execute(
+        "starter (built in)", "none", precision="fp32", encode_precision="fp16", decode_precision="bf16"
+    ).args[0]
+    tiny = loader.execute("starter (built in)", "none", precision="fp32", decoder=option).args[0]
     os.remove(file)
     vae = halves.model.vae
     assert vae.encoder.conv_in.weight.dtype == torch.float16
@@ -155,14 +157,14 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
     frames = torch.rand(16, 240, 320, 3)
     counts = [n % 6 for n in range(16)]
     boxes = [[{"x": 10 + 50 * k, "y": 60, "width": 60, "height": 80} for k in range(count)] for count in counts]
-    model = nodes["load"].OSDFaceLoadModel.execute("starter (built in)", "none", "auto").args[0]
-    faces = nodes["detect"].OSDFaceDetect.execute(frames, 0.8, boxes=boxes).args[0]
+    model = nodes["load"].OSDFaceLoadModel.execute("starter (built in)", "none", precision="auto").args[0]
+    faces = nodes["detect"].OSDFaceDetect.execute(frames, threshold=0.8, boxes=boxes).args[0]
     crops = nodes["crop"].OSDFaceCrop.execute(frames, faces, 256).args[0]
     passes = []
     hook = model.model.unet.register_forward_hook(lambda *_: passes.append(1))
     restored = nodes["restore"].OSDFaceRestore.execute(model, crops, sample=False, seed=0, batch_size=4).args[0]
     hook.remove()
-    pasted = nodes["paste"].OSDFacePaste.execute(frames, restored, 1.0, 0.1)
+    pasted = nodes["paste"].OSDFacePaste.execute(frames, restored, strength=1.0, feather=0.1)
     image, mask, report = pasted.args
     assert len(json.loads(report)["summary"].splitlines()) == 16
     shown = pasted.ui["text"][0].splitlines()
@@ -254,6 +256,6 @@ def test_crop_faces_says_of_each_face_why_it_is_left_out(inside, caplog):
 def test_detect_faces_says_where_boxes_are_trusted(inside):
     image, boxes = torch.rand(1, 96, 96, 3), {"x": 20, "y": 20, "width": 40, "height": 50}
     detect = inside.ours["OSDFaceDetect"]
-    trusted = detect.execute(image, 0.8, boxes=boxes)
+    trusted = detect.execute(image, threshold=0.8, boxes=boxes)
     assert [face.box for face in trusted.args[0]] == [(20, 20, 60, 70)]
     assert trusted.ui["text"] == ["1 face(s)\nno detector is connected: every box is taken for an upright face"]

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from conftest import face_at
 
 from osdface_core import Faces, align_faces, read_photo
-from osdface_core.selection.sharpness import SHARP, sharpness
+from osdface_core.options import SHARP
+from osdface_core.selection.sharpness import sharpness
 
 
 def crops_of(images):

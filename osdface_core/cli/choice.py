@@ -19,8 +19,8 @@ from ..options import Choose
 from ..recognition.embedders import load_embedder
 from ..recognition.identity import likeness
 from ..selection.select import select_blurred, select_by_rule, select_faces, select_person
-from ..selection.sharpness import SHARP, sharpness
-from .arguments import add_options, validate
+from ..selection.sharpness import sharpness
+from .arguments import add_files, add_options, validate
 from .detect import add_detection, detect_faces, open_detector
 
 
@@ -29,7 +29,7 @@ def add_choice(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--faces", type=Path, help="take the faces from `osdface detect`: a file, or a folder of NAME.json"
     )
-    add_options(command, Choose, without=["skip_sharp"])
+    add_options(command, Choose)
     command.add_argument(
         "--person",
         type=Path,
@@ -37,15 +37,7 @@ def add_choice(command: argparse.ArgumentParser) -> None:
         metavar="PHOTO",
         help="only the person in this photo; again for more photos, whose faces are averaged; needs --embedder",
     )
-    command.add_argument(
-        "--skip-sharp",
-        type=float,
-        nargs="?",
-        const=SHARP,
-        metavar="LIMIT",
-        help=f"leave faces alone that are sharp already (default: of sharpness {SHARP} or more)",
-    )
-    command.add_argument("--embedder", help="what tells people apart: ArcFace's weights, or arcface for facexlib's own")
+    add_files(command, "embedder")
 
 
 def check_choice(options: argparse.Namespace) -> None:

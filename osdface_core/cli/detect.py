@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..detection.detector import RetinaFace
@@ -14,7 +13,7 @@ from ..faces import Faces
 from ..files.photos import read_photo
 from ..options import Detect, Load
 from ..pipeline import find_faces
-from .arguments import add_options, validate
+from .arguments import add_files, add_options, best_device, validate
 from .outputs import named, refuse_to_overwrite, write_json
 
 log = logging.getLogger("osdface")
@@ -30,11 +29,9 @@ def add_to(commands: Any) -> None:
 
 
 def add_detection(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--detector", help="RetinaFace weights, facexlib's name for them, or starter (default: the best that is there)"
-    )
+    add_files(command, "detector")
     add_options(command, Detect)
-    command.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
+    add_options(command, Load, "device", device=best_device())
 
 
 def open_detector(options: argparse.Namespace) -> RetinaFace:
@@ -48,12 +45,6 @@ def open_detector(options: argparse.Namespace) -> RetinaFace:
 def detect_faces(pixels: Tensor, detector: RetinaFace, options: argparse.Namespace) -> Faces:
     """The faces in an image, within the limits of the options."""
     return find_faces(pixels, detector, Detect.of(vars(options)))
-
-
-def best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def run(options: argparse.Namespace) -> int:

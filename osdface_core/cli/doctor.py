@@ -2,14 +2,14 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..diagnosis.installation import examine
 from ..models.precision import Precision
-from .detect import best_device
+from ..options import Load
+from .arguments import add_files, add_options, best_device
 from .outputs import printable
 
 FOR_PROOF = ("weights", "base", "device", "precision", "decoder", "detector")
@@ -24,14 +24,8 @@ def add_to(commands: Any) -> None:
         help="restore a face that comes with the package, compare every stage with the CPU's, and report what holds, "
         "how fast and with how much memory: a text without paths or pictures, to paste into an issue",
     )
-    doctor.add_argument(
-        "--weights", type=Path, help="a bundle, or the folder with the authors' files (default: starter)"
-    )
-    doctor.add_argument("--base", type=Path, help="SD 2.1-base for the authors' files: diffusers folder or single file")
-    doctor.add_argument("--device", help=f"cpu, cuda, mps … (default: {best_device()})")
-    doctor.add_argument("--precision", help="auto, fp32, fp16, bf16, or parts: unet=fp16,decode=bf16 (default: auto)")
-    doctor.add_argument("--decoder", type=Path, help="TAESD's decoder in place of the VAE's")
-    doctor.add_argument("--detector", help="RetinaFace weights, facexlib's name for them, or starter")
+    add_files(doctor, "weights", "base", "decoder", "detector")
+    add_options(doctor, Load, "device", "precision", device=None, precision=None)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,7 +52,7 @@ def run_proof(options: argparse.Namespace) -> int:
     except (RuntimeError, AssertionError) as error:
         options.refuse(f"--device {device}: {str(error).splitlines()[0]}")
     try:
-        Precision.parse(chosen.get("precision", "auto"), device)
+        Precision.parse(chosen.get("precision", Load.precision), device)
     except ValueError as error:
         options.refuse(f"--precision: {error}")
     proof = prove(**chosen)

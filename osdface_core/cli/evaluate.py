@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
@@ -13,10 +13,10 @@ from tqdm import tqdm
 from ..detection.load import load_detector
 from ..inference import load_model
 from ..inference.spandrel import load_restorer
-from ..options import Color, Paste
+from ..options import Degrade, Evaluate, Load
 from ..recognition.embedders import load_embedder
 from ..serialization import Json
-from .detect import best_device
+from .arguments import add_files, add_options, best_device, validate
 from .outputs import refuse_to_overwrite
 
 if TYPE_CHECKING:
@@ -43,20 +43,14 @@ def add_to(commands: Any) -> None:
         add_methods(verb)
         add_measures(verb)
         verb.add_argument("--paper", choices=PAPER_SETS, help="add the paper's figures for this set to the table")
-    one.add_argument("--seed", type=int, default=0, help="of the degradation")
+    add_options(one, Degrade)
 
 
 def add_methods(verb: argparse.ArgumentParser) -> None:
     """What is compared, and where it goes."""
     verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="for tables and pictures")
-    verb.add_argument(
-        "--weights",
-        type=Path,
-        nargs="+",
-        default=[None],
-        help="a bundle, or the authors' files (default: starter); several to compare them",
-    )
-    verb.add_argument("--base", type=Path, help="SD 2.1-base for the authors' files")
+    add_files(verb, "weights", nargs="+", default=[None])
+    add_files(verb, "base")
     verb.add_argument(
         "--rival",
         action="append",
@@ -65,17 +59,8 @@ def add_methods(verb: argparse.ArgumentParser) -> None:
         help="compare with GFPGAN, RestoreFormer or CodeFormer: their weights; or with somebody's results: a folder "
         "with the photos' names (OUT/results/input has what they have to restore). May be given several times",
     )
-    verb.add_argument("--steps", type=int, default=1, help="compare with so many DDIM steps of the same model")
-    verb.add_argument(
-        "--color",
-        nargs="+",
-        choices=get_args(Color),
-        default=list(dict.fromkeys((Paste.color, "none"))),
-        help="colours that results are given, a row each (default: %(default)s)",
-    )
-    verb.add_argument("--size", type=int, help="side of the photos, pixels (default: the model's own)")
-    verb.add_argument("--count", type=int, help="only the first so many photos")
-    verb.add_argument("--device", default=best_device(), help="cpu, cuda, mps … (default: %(default)s)")
+    add_options(verb, Evaluate)
+    add_options(verb, Load, "device", device=best_device())
     verb.add_argument("--force", action="store_true", help="begin anew where an evaluation exists")
 
 
@@ -90,9 +75,8 @@ def add_measures(verb: argparse.ArgumentParser) -> None:
         "pyiqa:METRIC; fid, fid:FOLDER against other originals; paper, all that the paper has "
         "(default: psnr to sharpness, random, lite2, dlib, lmd and found, as far as they are installed)",
     )
-    verb.add_argument("--embedder", type=Path, help="face embedder's weights, for identity")
-    verb.add_argument("--detector", help="RetinaFace weights, for five landmarks")
-    verb.add_argument("--perceptual", default="", help=argparse.SUPPRESS)
+    add_files(verb, "embedder", "detector")
+    verb.add_argument("--perceptual", help=argparse.SUPPRESS)
 
 
 def spelled_out(arguments: Sequence[str]) -> list[str]:
@@ -106,6 +90,7 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
 def run_eval(options: argparse.Namespace) -> int:
     from .. import evaluation as ev
 
+    validate(options, Evaluate, Degrade, Load)
     table = options.output / "table.md"
     refuse_to_overwrite([table], options.force)
     photos = photos_of(options).first(options.count)
@@ -159,7 +144,7 @@ def task_of(
     """All of it, and a sentence for every measure that cannot be taken."""
     from .. import evaluation as ev
 
-    names = options.measures or [*ev.ALWAYS, *filter(None, options.perceptual.split(","))]
+    names = options.measures or [*ev.ALWAYS, *filter(None, (options.perceptual or "").split(","))]
     names = [name for one in names for name in ([*ev.PAPER, "fid"] if one == "paper" else [one])]
     measures, missing = ev.measures(
         names,

@@ -3,7 +3,6 @@
 import argparse
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -20,35 +19,13 @@ from ..models.precision import Precision
 from ..models.restorer import Restorer
 from ..options import Load, Restore
 from ..weights import read_model
-from .arguments import add_options, refuse
+from .arguments import add_files, add_options, flags_given, refuse
 
 log = logging.getLogger("osdface")
 
 
 def add_networks(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--weights", type=Path, help="a bundle, or the folder with the authors' files (default: starter)"
-    )
-    command.add_argument(
-        "--base", type=Path, help="SD 2.1-base for the authors' files: diffusers folder or single file"
-    )
-    command.add_argument(
-        "--precision",
-        default="auto",
-        help="auto, fp32, fp16, bf16, or parts: unet=fp16,decode=bf16. On a CPU fp16 halves the memory of weights",
-    )
-    command.add_argument("--decoder", type=Path, help="TAESD's decoder in place of the VAE's: fast and approximate")
-    command.add_argument("--compile", action="store_true", help="compile the networks first: minutes, for many photos")
-    command.add_argument(
-        "--restorer", metavar="FILE", help="restore with GFPGAN, RestoreFormer or CodeFormer instead: its weights"
-    )
-    command.add_argument("--parser", help="face parser's weights, or parsenet: keeps what is before a face, like hands")
-    command.add_argument(
-        "--upscaler",
-        metavar="FILE",
-        help="enlarge what is around the faces with a network such as Real-ESRGAN: its weights. By its own scale, or "
-        "by what --upscale says",
-    )
+    add_files(command, "weights", "base", "decoder", "restorer", "parser", "upscaler")
     add_options(command, Load, without=["device"])
 
 
@@ -59,18 +36,17 @@ def check_networks(options: argparse.Namespace) -> None:
             Precision.parse(options.precision, options.device)
         except ValueError as error:
             options.refuse(f"--precision: {error}")
-        if options.exact and (options.precision != "auto" or options.decoder or options.compile):
+        if options.exact and (options.precision != Load.precision or options.decoder or options.compile):
             options.refuse("--exact computes as the authors' program does: leave out --precision, --decoder, --compile")
         return
     for_osdface = {
         "--weights": options.weights,
         "--base": options.base,
         "--decoder": options.decoder,
-        "--compile": options.compile,
         "--exact": options.exact,
-        "--placement": options.placement != "auto",
     }
     given = [name for name, value in for_osdface.items() if value]
+    given += flags_given(options, Load, without=("device", "precision"))
     if given:
         options.refuse(f"{', '.join(given)}: only for OSDFace, leave them out with --restorer")
 

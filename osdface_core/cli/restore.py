@@ -14,10 +14,10 @@ from ..files.photos import SUFFIXES, read_photo, write_photo
 from ..inference.restorer import as_restorer
 from ..models.osdface import OSDFaceModel
 from ..models.restorer import Restorer
-from ..options import Load, Paste, PhotoOptions, Restore
+from ..options import Choose, Detect, Load, Paste, PhotoOptions, Restore, Video
 from ..pipeline import restore_aligned, restore_image
 from ..serialization import Json
-from .arguments import add_options, refuse, validate
+from .arguments import add_options, flags_given, refuse, validate
 from .choice import Choice, add_choice, check_choice
 from .names import expand, find_clash, is_apple_double
 from .networks import add_networks, check_networks, load, load_tools
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
     )
     add_networks(restore)
     add_choice(restore)
-    add_video(restore)
+    add_video(restore.add_argument_group("videos"))
     restore.add_argument("--aligned", action="store_true", help="every input is one aligned face already")
     restore.add_argument("--exact", action="store_true", help="aligned, and every step as in the authors' program")
     add_options(restore, Restore)
@@ -89,20 +89,8 @@ def check_options(options: argparse.Namespace) -> None:
     check_networks(options)
     check_choice(options)
     check_video(options)
-    for_photos = {
-        "--faces": options.faces,
-        "--select": options.select,
-        "--person": options.person,
-        "--skip-sharp": options.skip_sharp is not None,
-        "--upscale": options.upscale != 1,
-        "--strength": options.strength != 1,
-        "--color": options.color != "none",
-        "--embedder": options.embedder,
-        "--shape": options.shape != "square",
-        "--parser": options.parser,
-        "--upscaler": options.upscaler,
-    }
-    given = [name for name, value in for_photos.items() if value]
+    files = [name for name in ("faces", "person", "embedder", "parser", "upscaler") if getattr(options, name)]
+    given = [*(f"--{name}" for name in files), *flags_given(options, Detect, Choose, Paste, Video)]
     if options.aligned and given:
         options.refuse(f"{', '.join(given)}: only for whole photos, leave them out with --aligned")
 

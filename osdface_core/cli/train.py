@@ -5,6 +5,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from ..options import Train
+from .arguments import add_options, validate
+
 log = logging.getLogger("osdface")
 
 
@@ -14,7 +17,7 @@ def add_to(commands: Any) -> None:
     train.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file, or the name of a built-in one")
     train.add_argument("-o", "--output", required=True, type=Path, metavar="RUN", help="folder of this run")
     train.add_argument("--stage", help="only this stage (default: all, in order; finished ones are skipped)")
-    train.add_argument("--minutes", type=float, help="stop in good order after so long; the same command goes on")
+    add_options(train, Train)
     train.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="what $NAME in the recipe stands for"
     )
@@ -24,6 +27,7 @@ def run_train(options: argparse.Namespace) -> int:
     from ..training.recipe import built_in
     from ..training.run import run
 
+    validate(options, Train)
     if not all("=" in pair for pair in options.set):
         options.refuse("--set takes NAME=VALUE")
     replacements = dict(pair.split("=", 1) for pair in options.set)

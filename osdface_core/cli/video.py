@@ -25,14 +25,14 @@ from ..options import Video
 from ..serialization import Json
 from ..video.choose import select_tracks
 from ..video.restore import follow_faces, restore_video
-from .arguments import add_options, validate
+from .arguments import Arguments, add_options, validate
 from .choice import Choice
 from .names import is_apple_double
 
 NUMBER = re.compile(r"(\d+)")
 
 
-def add_video(command: argparse.ArgumentParser) -> None:
+def add_video(command: Arguments) -> None:
     command.add_argument("--frames", action="store_true", help="IN is a folder with a video's frames, OUT one for them")
     add_options(command, Video)
 
@@ -89,7 +89,9 @@ def restore_clip(
         )
         if options.select is not None:
             faces = select_tracks(faces, options.select, options.count)
-        parts = restore_video(frames(keep=True), faces, model, steady=options.steady, **how)
+        parts = restore_video(
+            frames(keep=True), faces, model, steady=options.steady, tolerance=options.tolerance, **how
+        )
         output.parent.mkdir(parents=True, exist_ok=True)
         if video is None:
             output.mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ..errors import WeightsError
 from ..models.precision import DTYPES
+from ..options import Convert, Download
 from ..weights import convert
 from ..weights.authors import LORA_FILE, PROMPT_FILE, VRE_FILE
 from ..weights.catalog import CATALOG, entry_named
@@ -18,6 +19,7 @@ from ..weights.download import download
 from ..weights.export import export
 from ..weights.find import find, locate, models_folder
 from ..weights.verify import verify
+from .arguments import add_options
 from .outputs import printable, refuse_to_overwrite
 
 log = logging.getLogger("osdface")
@@ -42,7 +44,7 @@ def add_to(commands: Any) -> None:
     get.set_defaults(run=run_download, refuse=get.error)
     get.add_argument("names", nargs="+", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     get.add_argument("--models", type=Path, help="ComfyUI's models folder, or one like it (default: $OSDFACE_MODELS)")
-    get.add_argument("--accept-licence", action="store_true", help="download without asking")
+    add_options(get, Download)
 
     check = weights.add_parser("verify", help="compare files with the sha256 they should have")
     check.set_defaults(run=run_verify)
@@ -53,7 +55,7 @@ def add_to(commands: Any) -> None:
     make.add_argument("folder", type=Path, metavar="FOLDER", help="the folder with the authors' three files")
     make.add_argument("--base", type=Path, required=True, help="SD 2.1-base: diffusers folder or single file")
     make.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="the bundle, a .safetensors file")
-    make.add_argument("--dtype", choices=DTYPES, default="fp32", help="precision to store (default: %(default)s)")
+    add_options(make, Convert)
     make.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
 
     back = weights.add_parser("export", help="turn a bundle back into the authors' three files")

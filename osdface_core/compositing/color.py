@@ -3,30 +3,32 @@
 OSDFace itself changes no colours afterwards, so "none" is the authors' result.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces import FaceCrops, check_finite, check_range
-from ..options import Color
+from ..faces import FaceCrops, check_finite
+from ..options import Color, MatchColor
 
 LEVELS = 5
 """Wavelet levels: colours are taken from structures of about 2^5 pixels and more in a 512-pixel crop."""
 
 
-def match_color(restored: FaceCrops, source: FaceCrops, method: Color = "wavelet", strength: float = 1.0) -> FaceCrops:
+def match_color(
+    restored: FaceCrops, source: FaceCrops, method: Color = MatchColor.method, strength: float = MatchColor.strength
+) -> FaceCrops:
     """The restored crops with the colours of the source crops of the same faces.
 
-    wavelet: low frequencies of the source, high frequencies of the restored crop; local colours follow.
-    adain: every channel's mean and spread from the source (adaptive instance normalisation), as a whole.
-    strength: 0..1, a straight mix with the restored crop.
-    Raises ImageError where these are not crops of the same faces, hold NaN or infinities, there is no such method, or
-    the strength is out of its range.
+    method: one of METHODS, or "none" to leave them. strength: 0..1, a straight mix with the restored crop.
+    Raises OptionError for a method there is not or a strength out of its range, and ImageError where these are not
+    crops of the same faces, or hold NaN or infinities.
     """
+    MatchColor(method, strength).validate()
     if restored.faces != source.faces:
         raise ImageError("The restored crops and the source crops are not of the same faces. Connect the same faces.")
-    check_range(0, 1, strength=strength)
     for crops in (restored, source):
         check_finite(crops.images, "face crop")
     if method == "none" or strength == 0 or not len(restored):
@@ -35,15 +37,22 @@ def match_color(restored: FaceCrops, source: FaceCrops, method: Color = "wavelet
     colours = source.images.to(images)
     if colours.shape != images.shape:
         colours = F.interpolate(colours, images.shape[2:], mode="bilinear", antialias=True)
-    if method == "wavelet":
-        matched = images - low_frequencies(images) + low_frequencies(colours)
-    elif method == "adain":
-        spread, mean = torch.std_mean(images, dim=(2, 3), keepdim=True)
-        wanted_spread, wanted_mean = torch.std_mean(colours, dim=(2, 3), keepdim=True)
-        matched = (images - mean) * (wanted_spread / spread.clamp(min=1e-5)) + wanted_mean
-    else:
-        raise ImageError(f"There is no method {method!r}. Choose none, wavelet or adain.")
-    return restored.with_images(torch.lerp(images, matched, strength))
+    return restored.with_images(torch.lerp(images, METHODS[method](images, colours), strength))
+
+
+def wavelet(images: Tensor, colours: Tensor) -> Tensor:
+    """Low frequencies of `colours` under high frequencies of `images`, both [N,3,S,S]: local colours follow."""
+    return images - low_frequencies(images) + low_frequencies(colours)
+
+
+def adain(images: Tensor, colours: Tensor) -> Tensor:
+    """`images` with every channel's mean and spread from `colours`, both [N,3,S,S]: adaptive instance normalisation."""
+    spread, mean = torch.std_mean(images, dim=(2, 3), keepdim=True)
+    wanted_spread, wanted_mean = torch.std_mean(colours, dim=(2, 3), keepdim=True)
+    return (images - mean) * (wanted_spread / spread.clamp(min=1e-5)) + wanted_mean
+
+
+METHODS: dict[Color, Callable[[Tensor, Tensor], Tensor]] = {"wavelet": wavelet, "adain": adain}
 
 
 def low_frequencies(images: Tensor) -> Tensor:

@@ -1,33 +1,25 @@
 """Paste masks, in the space of the aligned crop: 1 where the restored face is taken, 0 where the photo stays."""
 
+from collections.abc import Callable
 from math import erf, sqrt
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ImageError
-from ..faces import check_range
-from ..options import Shape
-
-FEATHER = 0.1
-"""Width of the soft border as a share of the crop's side: what facexlib's square mask comes to."""
+from ..options import Paste, Shape
 
 HEAD = 0.8
 """Width of the ellipse as a share of its height, which is the crop's side: an FFHQ crop's head with its hair."""
 
 
-def shape_mask(size: int, shape: Shape = "square", feather: float = FEATHER) -> Tensor:
-    """The mask [S,S] of a whole crop. Raises ImageError for a shape there is not, or a feather not of 0..0.5."""
-    check_range(0, 0.5, feather=feather)
-    if shape == "square":
-        return square_mask(size, feather)
-    if shape == "ellipse":
-        return ellipse_mask(size, feather)
-    raise ImageError(f"There is no shape {shape!r}. Choose square or ellipse.")
+def shape_mask(size: int, shape: Shape = Paste.shape, feather: float = Paste.feather) -> Tensor:
+    """The mask [S,S] of a whole crop. Raises OptionError for a shape there is not, or a feather not of 0..0.5."""
+    Paste(shape=shape, feather=feather).validate()
+    return SHAPES[shape](size, feather)
 
 
-def square_mask(size: int, feather: float = FEATHER) -> Tensor:
+def square_mask(size: int, feather: float = Paste.feather) -> Tensor:
     """A square [S,S] that fades to exactly 0 at the crop's outermost pixels.
 
     The same soft square that facexlib makes by eroding and blurring in the photo (erosion by 1/20 of the side, Gaussian
@@ -39,12 +31,15 @@ def square_mask(size: int, feather: float = FEATHER) -> Tensor:
     return side[:, None] * side[None, :]
 
 
-def ellipse_mask(size: int, feather: float = FEATHER) -> Tensor:
+def ellipse_mask(size: int, feather: float = Paste.feather) -> Tensor:
     """An upright ellipse [S,S] about the head, as high as the crop, that fades to 0 at its edge as the square does."""
     place = torch.linspace(-1, 1, size, dtype=torch.float64)
     radius = torch.hypot(place[None, :] / HEAD, place[:, None])
     distance = (1 - radius) * (size - 1) / 2
     return fade(distance / max(feather * (size - 1), 1))
+
+
+SHAPES: dict[Shape, Callable[[int, float], Tensor]] = {"square": square_mask, "ellipse": ellipse_mask}
 
 
 def fade(position: Tensor) -> Tensor:
@@ -54,7 +49,7 @@ def fade(position: Tensor) -> Tensor:
     return softened.clamp(0, 1).float()
 
 
-def fade_inwards(masks: Tensor, feather: float = FEATHER) -> Tensor:
+def fade_inwards(masks: Tensor, feather: float = Paste.feather) -> Tensor:
     """Masks [N,H,W], 0..1, with a soft border inside: it begins at their edge, and is `feather` of the side wide.
 
     Blurred in a small copy, so that it costs the same at any size and feather.

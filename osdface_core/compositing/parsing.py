@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..batches import OnBatch, in_batches
-from ..errors import ImageError, KeysError, NotACheckpointError, WeightsNotFoundError
-from ..faces import FaceCrops, check_finite, check_range
+from ..errors import KeysError, NotACheckpointError, WeightsNotFoundError
+from ..faces import FaceCrops, check_finite
 from ..libraries import library
+from ..options import Part, Paste
 from ..weights.catalog import entry_of
 from ..weights.files import fill, read_tensors
 from ..weights.find import locate
-from .masks import FEATHER, fade_inwards
+from .masks import fade_inwards
 
 PARSENET, BISENET = "parsing_parsenet.pth", "parsing_bisenet.pth"
 """The usual names of the weights' files."""
@@ -81,8 +82,8 @@ def parse_masks(
     parser: FaceParser | None,
     crops: FaceCrops,
     *,
-    leave: Collection[str] = (),
-    feather: float = FEATHER,
+    leave: Collection[Part] = Paste.leave,
+    feather: float = Paste.feather,
     batch_size: int = 4,
     on_batch: OnBatch | None = None,
 ) -> Tensor | None:
@@ -92,17 +93,14 @@ def parse_masks(
 
     leave: parts that stay as in the photo, such as "hair" or "glasses": names of `PARTS`.
     feather: 0..0.5, the width of the soft border inside the face, as a share of the crop's side.
-    Raises ImageError for a part there is not, one to leave but no parser that finds it, a feather out of its range, or
-    crops that are no numbers.
+    Raises OptionError for a part there is not, one to leave but no parser that finds it, or a feather out of its range,
+    and ImageError for crops that are no numbers.
     """
-    check_range(0, 0.5, feather=feather)
+    chosen = Paste(feather=feather, leave=leave)
+    chosen.validate()
+    chosen.check_tools(None, parser)
     check_finite(crops.images, "face crop")
-    for part in leave:
-        if part not in PARTS:
-            raise ImageError(f"There is no part {part!r} of a face. Choose from {', '.join(PARTS)}.")
     if parser is None:
-        if leave:
-            raise ImageError(f"A face parser is needed to leave {' and '.join(leave)} alone: give one.")
         return None
     taken = torch.tensor([part not in (*NOT_THE_FACE, *leave) for part in PARTS], device=parser.mean.device)
 

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces import FaceCrops, FaceReport, check_finite, check_image, check_origin, check_range, inverse
+from ..faces import FaceCrops, FaceReport, check_finite, check_image, check_origin, inverse
 from ..geometry.align import cut, warp
 from ..geometry.regions import background_matrices, hull, is_empty, region_of, touching
-from ..options import Shape
+from ..options import Paste, Shape
 from ..serialization import Json, reading, tensor_from_json, tensor_to_json
-from .masks import FEATHER, shape_mask
+from .masks import shape_mask
 
 SPACING = 1.5
 """How far apart, in crop pixels, a shrinking crop is sampled: bilinear samples still see all that lies between."""
@@ -79,9 +79,9 @@ def paste_faces(
     image: Tensor,
     crops: FaceCrops,
     *,
-    strength: float = 1.0,
-    shape: Shape = "square",
-    feather: float = FEATHER,
+    strength: float = Paste.strength,
+    shape: Shape = Paste.shape,
+    feather: float = Paste.feather,
     mask: Tensor | None = None,
     crop_masks: Tensor | None = None,
     plain: bool = False,
@@ -98,12 +98,11 @@ def paste_faces(
     mask: [B,H,W] or [1,H,W], 0..1, where restoration is wanted; joined with the faces' own masks by minimum.
     crop_masks: [N,h,w], 0..1, where in each crop the face is, as `parse_masks` tells; joined in the same way.
     plain: paste as facexlib does: all of a crop, one bilinear sample for every pixel, also of a shrinking crop.
-    Raises ImageError, before any work, for pixels or masks that are no numbers, sizes that do not belong together, a
-    strength or feather out of its range. Masks beyond 0..1 count as 0 or 1.
+    Raises, before any work, OptionError for a strength, shape or feather that cannot be, and ImageError for pixels or
+    masks that are no numbers, or sizes that do not belong together. Masks beyond 0..1 count as 0 or 1.
     """
+    Paste(strength=strength, shape=shape, feather=feather).validate()
     check_image(image)
-    check_range(0, 1, strength=strength)
-    check_range(0, 0.5, feather=feather)
     frames, _, height, width = image.shape
     if frames != crops.faces.frames:
         raise ImageError(f"The crops come from {crops.faces.frames} image(s), the background has {frames}.")

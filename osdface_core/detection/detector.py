@@ -12,6 +12,7 @@ from ..batches import in_batches
 from ..errors import ImageError
 from ..faces import MOST_FACES, Box, Face, FaceReport, Faces, check_image
 from ..networks.retinaface import RetinaFaceNet, decode
+from ..options import Detect
 from .boxes import faces_of_boxes
 from .nms import suppress
 from .orientation import TURNED, is_upright, turned_faces
@@ -56,7 +57,7 @@ class RetinaFace(nn.Module):
         self,
         image: Tensor,
         *,
-        threshold: float = 0.8,
+        threshold: float = Detect.threshold,
         short_side: tuple[int, int] = SHORT_SIDE,
         any_rotation: bool = False,
     ) -> Faces:

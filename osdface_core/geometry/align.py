@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces import CROP_SIDES, Face, FaceCrops, Faces, check_faces, check_finite, check_range, inverse
+from ..faces import Face, FaceCrops, Faces, check_faces, check_finite, inverse
+from ..options import Align
 from .similarity import least_median
 
 FFHQ_TEMPLATE_512 = np.array(
@@ -81,17 +82,17 @@ def whole_crops(images: Tensor) -> FaceCrops:
     return FaceCrops(images, Faces(faces, count, size, size), to_crop)
 
 
-def align_faces(image: Tensor, faces: Faces, size: int = 512) -> FaceCrops:
+def align_faces(image: Tensor, faces: Faces, size: int = Align.size) -> FaceCrops:
     """Cut an aligned crop of every face out of `image` [B,3,H,W].
 
     What lies outside the photo is filled with its mirror image, so that no grey border bleeds into the face. Faces that
     cannot be aligned are left out: `crops.faces` has those that are there, and why the others are not.
 
-    size: the side of a crop, 8 to 8192 pixels. Raises ImageError for another, for faces of another image, and for an
-        image that holds NaN or infinities.
+    size: the side of a crop, 8 to 8192 pixels.
+    Raises OptionError for another, and ImageError for faces of another image, or an image that holds NaN or infinities.
     """
     check_faces(image, faces)
-    check_range(*CROP_SIDES, size=size)
+    Align(size).validate()
     check_finite(image, "image")
     faces = faces.keep((face for face in faces if can_be_aligned(face)), CANNOT_ALIGN)
     faces = faces.keep((face for face in faces if lies_in(face, faces)), OUTSIDE)

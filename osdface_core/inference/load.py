@@ -16,11 +16,11 @@ def load_model(
     weights: str | Path | None = None,
     base: str | Path | None = None,
     *,
-    device: str | torch.device = "cpu",
-    precision: str = "auto",
+    device: str | torch.device = Load.device,
+    precision: str = Load.precision,
     decoder: str | Path | None = None,
-    compiled: bool = False,
-    placement: Placement = "auto",
+    compiled: bool = Load.compile,
+    placement: Placement = Load.placement,
 ) -> OSDFaceModel:
     """The model in `weights`, ready to restore faces on `device`.
 
@@ -36,7 +36,7 @@ def load_model(
     Raises a WeightsError that says what is wrong with which file, ValueError for what is no precision, and OptionError,
     which is one, for what is no device or placement.
     """
-    Load(str(device), placement).validate()
+    Load(str(device), placement=placement).validate()
     chosen, device = Precision.parse(precision, device), torch.device(device)
     model = prepare(read_model(weights, base), chosen, device=device, decoder=decoder, compiled=compiled)
     if not in_parts(model, device, placement):

@@ -10,10 +10,8 @@ from ..batches import OnBatch, in_batches, in_passes
 from ..devices import download, precise, wait_for
 from ..errors import ImageError
 from ..faces import FaceCrops
+from ..options import TIMESTEP, Restore
 from .vre import Prompts
-
-TIMESTEP = 399
-"""The one timestep OSDFace was trained at."""
 
 HALF = torch.float16, torch.bfloat16
 
@@ -32,7 +30,7 @@ class OneStep:
     alphas_cumprod: Tensor
     """[1000]: the noise schedule, float32 as diffusers computes it."""
     timestep: int = TIMESTEP
-    latent_strength: float = 1.0
+    latent_strength: float = Restore.latent_strength
     """0..1: how far to go from the degraded latent to the restored one, before decoding."""
     upcast: Callable[[str], None] | None = None
     """Brings a part that overflowed in half precision to float32; None where nothing can."""

@@ -13,8 +13,9 @@ from ..networks.config import UNetConfig, VAEConfig, check_count, check_number
 from ..networks.operations import TORCH, Operations
 from ..networks.unet import UNet
 from ..networks.vae import VAE
+from ..options import TIMESTEP
 from ..serialization import Json
-from .one_step import TIMESTEP, OneStep
+from .one_step import OneStep
 from .precision import NAMES, Precision
 from .vre import VRE, VREConfig
 

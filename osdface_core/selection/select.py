@@ -4,11 +4,10 @@ Every choice gives those that are kept, and the rest.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from math import inf
 
 from ..errors import ImageError
 from ..faces import Face, FaceCrops, Faces
-from .sharpness import SHARP
+from ..options import SHARP, Choose, Detect
 
 NOT_SELECTED = "not selected"
 
@@ -35,7 +34,7 @@ RULES: dict[str, Callable[[Face, Faces], float]] = {
 """Which faces come first under each rule."""
 
 
-def select_by_rule(faces: Faces, rule: str, count: int = 1) -> tuple[Faces, Faces]:
+def select_by_rule(faces: Faces, rule: str, count: int = Choose.count) -> tuple[Faces, Faces]:
     """The first `count` faces of every frame under a rule, and the rest; both in their old order.
 
     Raises ImageError for a rule there is not.
@@ -70,13 +69,18 @@ def select_by_index(faces: Faces, indices: str) -> tuple[Faces, Faces]:
     return divide(faces, [face for face in faces if any(low <= face.index <= high for low, high in ranges)])
 
 
-def select_faces(faces: Faces, choice: str, count: int = 1) -> tuple[Faces, Faces]:
+def select_faces(faces: Faces, choice: str, count: int = Choose.count) -> tuple[Faces, Faces]:
     """By a rule or by numbers, whichever `choice` is. Raises ImageError where it is neither."""
     return select_by_rule(faces, choice, count) if choice in RULES else select_by_index(faces, choice)
 
 
 def select_by_limits(
-    faces: Faces, *, min_size: float = 0, max_size: float = inf, min_score: float = 0, max_count: int | None = None
+    faces: Faces,
+    *,
+    min_size: float = Detect.min_size,
+    max_size: float = Detect.max_size,
+    min_score: float = 0,
+    max_count: int | None = Detect.max_count,
 ) -> tuple[Faces, Faces]:
     """The faces within limits, and the rest.
 
@@ -97,7 +101,7 @@ def select_blurred(crops: FaceCrops, sharpness: Sequence[float], limit: float = 
 
 
 def select_person(
-    crops: FaceCrops, likeness: Sequence[float], min_identity: float = 0.3, count: int = 0
+    crops: FaceCrops, likeness: Sequence[float], min_identity: float = Choose.likeness, count: int = 0
 ) -> tuple[FaceCrops, FaceCrops]:
     """The crops that show a person, and the rest.
 

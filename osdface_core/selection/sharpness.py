@@ -10,9 +10,6 @@ from ..geometry.luma import luma
 SIGMAS = (1.0, 2.0, 4.0)
 """Blurs, in pixels of the crop, whose differences are the fine and the coarse detail."""
 
-SHARP = 0.55
-"""Nine in ten portraits in focus have more; faces that were enlarged 4 times or more have less."""
-
 LEFT, TOP, RIGHT, BOTTOM = 0.3, 0.38, 0.7, 0.8
 """The part of an FFHQ crop between the brows, the cheeks and the chin: no hair, and no background."""
 

@@ -4,11 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from ..faces import Face, Faces
+from ..options import Choose
 from ..selection.select import NOT_SELECTED, RULES, select_by_index
 from .track import REACH, distance
 
 
-def select_tracks(faces: Faces, choice: str, count: int = 1) -> Faces:
+def select_tracks(faces: Faces, choice: str, count: int = Choose.count) -> Faces:
     """The tracked faces of some people: by their numbers, or the first `count` of those on screen under a rule.
 
     By a rule, people are compared by its mean over their frames. One is taken where, in at least half of his frames,

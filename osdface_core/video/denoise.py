@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces import FaceCrops, check_finite, check_range
+from ..faces import FaceCrops, check_finite
+from ..options import Video
 
 CELLS = 32
 """Crops are compared in so many cells a side, whose means are nearly free of noise."""
 
 
-def steady_crops(crops: FaceCrops, *, smoothing: float = 4.0, tolerance: float = 0.03) -> FaceCrops:
+def steady_crops(crops: FaceCrops, *, smoothing: float = Video.steady, tolerance: float = Video.tolerance) -> FaceCrops:
     """Average every tracked face's crops over the frames before and after, where they show the same.
 
     What moves, speaks or blinks is left to its own frame. A face's crops are those of one `index`, in frames that
@@ -22,10 +23,10 @@ def steady_crops(crops: FaceCrops, *, smoothing: float = 4.0, tolerance: float =
 
     smoothing: how many frames to either side count (the standard deviation of a Gaussian); 0 changes nothing.
     tolerance: up to 1, by how much a part of the face may differ between frames and still count as the same.
-    Raises ImageError where these are out of their ranges (0..1000, 0.0001..1), or crops are no numbers.
+    Raises OptionError where these are out of their ranges (0..1000, 0.0001..1), and ImageError where crops are no
+    numbers.
     """
-    check_range(0, 1000, smoothing=smoothing)
-    check_range(1e-4, 1, tolerance=tolerance)
+    Video(steady=smoothing, tolerance=tolerance).validate()
     check_finite(crops.images, "face crop")
     reach = reach_of(smoothing)
     if not reach or not len(crops):

@@ -18,6 +18,7 @@ from ..geometry.align import align_faces
 from ..inference.restorer import as_restorer
 from ..models.osdface import OSDFaceModel
 from ..models.restorer import Restorer
+from ..options import Video
 from ..pipeline import restore_image
 from .choose import vote
 from .denoise import reach_of, steady_crops
@@ -31,8 +32,8 @@ def follow_faces(
     frames: Iterable[Tensor],
     detect: Callable[[Tensor], Faces],
     *,
-    smoothing: float = 6.0,
-    max_gap: int = 5,
+    smoothing: float = Video.smoothing,
+    max_gap: int = Video.max_gap,
     choose: Callable[[FaceCrops], FaceCrops] | None = None,
     crop_size: int = 512,
 ) -> Faces:
@@ -73,13 +74,15 @@ def restore_video(
     faces: Faces,
     model: OSDFaceModel | Restorer,
     *,
-    steady: float = 4.0,
+    steady: float = Video.steady,
+    tolerance: float = Video.tolerance,
     **options: Any,
 ) -> Iterator[Composite]:
     """Restore the faces of a video: composites of a few frames each, in order, that number their frames from 0.
 
     frames: the frames that `faces` were followed through, one after the other, each [1,3,H,W].
-    steady: the smoothing that `steady_crops` takes out a video's noise with; 0 leaves it.
+    steady, tolerance: the smoothing that `steady_crops` takes out a video's noise with, 0 to leave it; and how much
+        may change.
     options: what else `restore_image` takes.
     Raises ImageError where there are other frames than the faces were found in.
     """
@@ -97,7 +100,7 @@ def restore_video(
             raise ImageError(f"The video ended after {first} of {faces.frames} frames. Was its file changed meanwhile?")
         crops = joined(cut[before:end])
         if reach and len(crops):
-            steadied = steady_crops(joined(cut), smoothing=steady)
+            steadied = steady_crops(joined(cut), smoothing=steady, tolerance=tolerance)
             wanted = [n for n, face in enumerate(steadied.faces) if before <= face.frame < end]
             crops = crops.with_images(steadied.images[wanted])
         yield restore_image(torch.cat(known[before:end]), restorer, crops=crops, **options)

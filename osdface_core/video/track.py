@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces import Face, Faces, check_image, check_range
+from ..faces import Face, Faces, check_image
+from ..options import Video
 
 REACH = 0.5
 """How far from where it is expected a face is looked for. Distances between faces are root mean squares over the
@@ -24,7 +25,9 @@ JUMP, LONE = 0.08, 3.0
 before and after it change; a fast pan or a flash of light goes on for longer than one frame."""
 
 
-def track_faces(faces: Faces, *, smoothing: float = 6.0, max_gap: int = 5, cuts: Iterable[int] = ()) -> Faces:
+def track_faces(
+    faces: Faces, *, smoothing: float = Video.smoothing, max_gap: int = Video.max_gap, cuts: Iterable[int] = ()
+) -> Faces:
     """Follow the faces of a video, whose frames `faces` were found in: `index` becomes one person's in all frames.
 
     Persons are numbered as they appear, in the detector's order within a frame. After a cut everyone is new. Faces that
@@ -34,9 +37,9 @@ def track_faces(faces: Faces, *, smoothing: float = 6.0, max_gap: int = 5, cuts:
         deviation of a Gaussian). The faster a face moves, the fewer they are; 0 leaves them as detected.
     max_gap: a face that was missed for so many frames at most is filled in between those that show it.
     cuts: the frames that begin a new scene, as `find_cuts` gives them. Nothing is carried over them.
-    Raises ImageError for a smoothing or max_gap that does not lie between 0 and 1000.
+    Raises OptionError for a smoothing or max_gap that does not lie between 0 and 1000.
     """
-    check_range(0, 1000, smoothing=smoothing, max_gap=max_gap)
+    Video(smoothing, max_gap).validate()
     tracks: list[list[Face]] = []
     for first, end in pairwise(sorted({0, *cuts, faces.frames})):
         tracks += follow([face for face in faces if first <= face.frame < end], max_gap)
