@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 from conftest import ROOT
+from host.make_texts import OF_FILES
 
 from osdface_core import options
 from osdface_core.cli import parser
@@ -16,8 +17,6 @@ WAYS = {"default", "min", "max", "step", "options", "choices", "type", "const"}
 """The keywords by which inputs and arguments say what a value may be."""
 CALLS = {"Input", "add_argument", "widget", "widgets", "add_options"}
 MODULES = sorted([*(ROOT / "nodes").glob("*.py"), *(ROOT / "osdface_core" / "cli").glob("*.py")])
-OF_FILES = {"weights", "base", "decoder", "detector", "embedder", "parser"}
-"""Widgets that list what is on the machine."""
 
 
 def is_typed(value):
