@@ -142,7 +142,8 @@ class Faces:
     def keep(self, faces: Iterable[Face], reason: str = "") -> "Faces":
         """The same batch with these faces only. Where there is a reason, the others are left out for it."""
         kept = tuple(faces)
-        gone = [FaceReport(face, False, reason) for face in self if face not in kept] if reason else []
+        chosen = set(kept)
+        gone = [FaceReport(face, False, reason) for face in self if face not in chosen] if reason else []
         return replace(self, faces=kept, left_out=(*self.left_out, *gone))
 
     def summary(self) -> str:

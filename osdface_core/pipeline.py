@@ -116,7 +116,7 @@ def restore_stages(
     before = crops if choose is None else choose(crops)
     after = checked = before
     if len(before) and options.strength > 0:
-        after = match_color(restorer.restore(before, options, on_batch=on_batch), before, options.color)
+        after = restore_and_match(before, restorer, options, on_batch)
         measure = None if embedder is None else ready(embedder, 0)
         checked = check_identity(measure, before, after, options.min_identity)
     size = min(options.batch_size or restorer.at_once(len(checked) or 1), len(checked) or 1)
@@ -134,10 +134,21 @@ def restore_stages(
     return Restoration(pasted, before, after)
 
 
+def restore_and_match(
+    crops: FaceCrops, restorer: Restorer, options: PhotoOptions, on_batch: OnBatch | None = None
+) -> FaceCrops:
+    """The crops restored, in the colours asked for."""
+    return match_color(restorer.restore(crops, options, on_batch=on_batch), crops, options.color)
+
+
 def find_faces(image: Tensor, detector: RetinaFace, options: Detect) -> Faces:
     """The faces in `image` [B,3,H,W] that lie within the limits of the options."""
-    found = detector.detect(image, threshold=options.threshold, any_rotation=options.any_rotation)
-    return within_limits(found, options)
+    return within_limits(detect_faces(image, detector, options), options)
+
+
+def detect_faces(image: Tensor, detector: RetinaFace, options: Detect) -> Faces:
+    """The faces in `image` [B,3,H,W], of whatever size and number."""
+    return detector.detect(image, threshold=options.threshold, any_rotation=options.any_rotation)
 
 
 def within_limits(faces: Faces, options: Detect) -> Faces:

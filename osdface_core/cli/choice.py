@@ -15,13 +15,14 @@ from ..errors import ImageError
 from ..faces import FaceCrops, Faces
 from ..files.photos import read_photo
 from ..geometry.align import align_faces
-from ..options import Choose
+from ..options import Choose, Detect
+from ..pipeline import detect_faces, within_limits
 from ..recognition.embedders import load_embedder
 from ..recognition.identity import likeness
 from ..selection.select import select_blurred, select_by_rule, select_faces, select_person
 from ..selection.sharpness import sharpness
 from .arguments import add_files, add_options, validate
-from .detect import add_detection, detect_faces, open_detector
+from .detect import add_detection, open_detector
 
 
 def add_choice(command: argparse.ArgumentParser) -> None:
@@ -58,6 +59,7 @@ class Choice:
     def __init__(self, options: argparse.Namespace, crop_size: int):
         """Raises an OSDFaceError where weights or the person's face are missing."""
         self.options = options
+        self.limits = Detect.of(vars(options))
         self.detector = self.embedder = self.person = None
         if options.faces is None or options.person is not None:
             self.detector = open_detector(options)
@@ -72,8 +74,12 @@ class Choice:
 
     def found(self, pixels: Tensor) -> Faces:
         """The faces in an image that lie within the limits."""
+        return within_limits(self.detected(pixels), self.limits)
+
+    def detected(self, pixels: Tensor) -> Faces:
+        """The faces in an image, of whatever size and number."""
         assert self.detector is not None  # there is one unless the faces come from a file
-        return detect_faces(pixels, self.detector, self.options)
+        return detect_faces(pixels, self.detector, self.limits)
 
     def chosen(self, faces: Faces) -> Faces:
         """The faces that are selected by numbers or by a rule."""

@@ -5,11 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from ..detection.detector import RetinaFace
 from ..detection.load import load_detector
-from ..faces import Faces
 from ..files.photos import read_photo
 from ..options import Detect, Load
 from ..pipeline import find_faces
@@ -42,18 +39,13 @@ def open_detector(options: argparse.Namespace) -> RetinaFace:
     return detector
 
 
-def detect_faces(pixels: Tensor, detector: RetinaFace, options: argparse.Namespace) -> Faces:
-    """The faces in an image, within the limits of the options."""
-    return find_faces(pixels, detector, Detect.of(vars(options)))
-
-
 def run(options: argparse.Namespace) -> int:
     validate(options, Detect, Load)
     refuse_to_overwrite([options.json], options.force)
     photo = read_photo(options.input)
     detector = open_detector(options)
     with named(options.input):
-        faces = detect_faces(photo.pixels, detector, options)
+        faces = find_faces(photo.pixels, detector, Detect.of(vars(options)))
     write_json(options.json, faces.to_json())
     log.info("%s: %d face(s) -> %s", options.input, len(faces), options.json)
     return 0

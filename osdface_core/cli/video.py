@@ -21,10 +21,10 @@ from ..files.videos import SUFFIXES, VideoFile, write_video
 from ..inference.restorer import as_restorer
 from ..models.osdface import OSDFaceModel
 from ..models.restorer import Restorer
-from ..options import Video
+from ..options import PhotoOptions, Video
 from ..serialization import Json
 from ..video.choose import select_tracks
-from ..video.restore import follow_faces, restore_video
+from ..video.restore import follow_faces, keep_people, restore_video
 from .arguments import Arguments, add_options, validate
 from .choice import Choice
 from .names import is_apple_double
@@ -62,7 +62,8 @@ def restore_clip(
     video = None if options.frames else VideoFile(source)
     files = frame_files(source) if video is None else []
     count = len(files) if video is None else video.frame_count
-    bar = tqdm(total=2 * count or None, unit="frame", leave=False, disable=None)
+    passes = 3 if options.min_identity > 0 else 2
+    bar = tqdm(total=passes * count or None, unit="frame", leave=False, disable=None)
 
     waiting: deque[Photo] = deque()  # frames of a folder that are read, and not written yet
 
@@ -81,14 +82,18 @@ def restore_clip(
     with bar:
         faces = follow_faces(
             frames(),
-            choice.found,
+            choice.detected,
             smoothing=options.smoothing,
             max_gap=options.max_gap,
+            limits=choice.limits,
             choose=choice.crops if choice.looks else None,
             crop_size=as_restorer(model).crop_size,
         )
         if options.select is not None:
             faces = select_tracks(faces, options.select, options.count)
+        if options.min_identity > 0 and choice.embedder is not None:
+            faces = keep_people(frames(), faces, model, choice.embedder, PhotoOptions.of(vars(options)))
+            how = how | {"min_identity": 0.0}
         parts = restore_video(
             frames(keep=True), faces, model, steady=options.steady, tolerance=options.tolerance, **how
         )

@@ -41,11 +41,15 @@ def check_identity(
     before, after = embed_crops(embedder, source), embed_crops(embedder, restored)
     identity = tuple(F.cosine_similarity(before, after).tolist())
     lost = {
-        n: f"identity {value:.2f} is below {min_identity:.2f}"
+        n: too_different(value, min_identity)
         for n, value in enumerate(identity)
         if min_identity > 0 and value < min_identity
     }
     return replace(restored, identity=identity).without(lost)
+
+
+def too_different(identity: float, least: float) -> str:
+    return f"identity {identity:.2f} is below {least:.2f}"
 
 
 def likeness(embedder: Embedder, crops: FaceCrops, reference: FaceCrops) -> list[float]:

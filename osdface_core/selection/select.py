@@ -86,13 +86,25 @@ def select_by_limits(
 
     Sizes are of the longer side of the box, in pixels. max_count: the largest so many of every frame are kept.
     """
-    kept = faces.keep((face for face in faces if face.size >= min_size), f"smaller than {min_size:g} px")
-    kept = kept.keep((face for face in kept if face.size <= max_size), f"larger than {max_size:g} px")
+    kept = faces.keep((face for face in faces if face.size >= min_size), too_small(min_size))
+    kept = kept.keep((face for face in kept if face.size <= max_size), too_large(max_size))
     kept = kept.keep((face for face in kept if face.score >= min_score), f"score below {min_score:g}")
     if max_count is not None:
         largest, _ = select_by_rule(kept, "largest", max_count)
-        kept = kept.keep(largest, f"not among the {max_count} largest")
+        kept = kept.keep(largest, too_many(max_count))
     return kept, rest_of(faces, kept)
+
+
+def too_small(size: float) -> str:
+    return f"smaller than {size:g} px"
+
+
+def too_large(size: float) -> str:
+    return f"larger than {size:g} px"
+
+
+def too_many(count: int) -> str:
+    return f"not among the {count} largest"
 
 
 def select_blurred(crops: FaceCrops, sharpness: Sequence[float], limit: float = SHARP) -> tuple[FaceCrops, FaceCrops]:
@@ -117,7 +129,8 @@ def select_person(
 
 def rest_of(faces: Faces, kept: Faces) -> Faces:
     """The faces that a choice, or several in a row, did not keep."""
-    return faces.keep((face for face in faces if face not in kept.faces), NOT_SELECTED)
+    chosen = set(kept)
+    return faces.keep((face for face in faces if face not in chosen), NOT_SELECTED)
 
 
 def divide(faces: Faces, kept: Iterable[Face]) -> tuple[Faces, Faces]:

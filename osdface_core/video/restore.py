@@ -12,20 +12,24 @@ import torch
 from torch import Tensor
 
 from ..compositing.paste import Composite
-from ..errors import ImageError
+from ..errors import ImageError, OptionError
 from ..faces import Face, FaceCrops, FaceReport, Faces
 from ..geometry.align import align_faces
 from ..inference.restorer import as_restorer
 from ..models.osdface import OSDFaceModel
 from ..models.restorer import Restorer
-from ..options import Video
-from ..pipeline import restore_image
-from .choose import vote
+from ..options import Align, Detect, PhotoOptions, Video
+from ..pipeline import restore_and_match, restore_image, within_limits
+from ..recognition.embedders import Embedder
+from ..recognition.identity import check_identity, too_different
+from .choose import limit_tracks, medians, spread, vote
 from .denoise import reach_of, steady_crops
 from .track import find_cuts, thumbnails, track_faces
 
 WINDOW = 8
 """How many frames are restored together, at least."""
+SAMPLES = 5
+"""By how many frames it is judged whether a person stays the same."""
 
 
 def follow_faces(
@@ -34,15 +38,17 @@ def follow_faces(
     *,
     smoothing: float = Video.smoothing,
     max_gap: int = Video.max_gap,
+    limits: Detect = Detect(),  # noqa: B008 (frozen)
     choose: Callable[[FaceCrops], FaceCrops] | None = None,
-    crop_size: int = 512,
+    crop_size: int = Align.size,
 ) -> Faces:
     """The faces of a whole video, followed from frame to frame as `track_faces` does.
 
     frames: one after the other, each [1,3,H,W], 0..1, all of one size.
-    detect: finds the faces of one frame.
-    choose: takes the crops of a frame, of `crop_size` pixels a side, and gives those to restore. A person is left out
-        in all frames where it does not choose him in most of them.
+    detect: finds the faces of one frame, of whatever size.
+    limits: of size and number, for people as `limit_tracks` has it.
+    choose: takes the crops of those faces of a frame that lie within the limits, of `crop_size` pixels a side, and
+        gives those to restore. A person is left out in all frames where it does not choose him in most of them.
     Raises ImageError where there are no frames, or one has another size.
     """
     found: list[Faces] = []
@@ -56,8 +62,10 @@ def follow_faces(
                 "All frames of a video must have one size."
             )
         if choose is not None:
-            kept = choose(align_faces(frame, own, crop_size)).faces
-            said.append({entry.face: entry.reason for entry in kept.left_out} | dict.fromkeys(kept, ""))
+            asked = within_limits(own, limits)
+            kept = choose(align_faces(frame, asked, crop_size)).faces
+            reasons = {entry.face: entry.reason for entry in kept.left_out}
+            said.append({face: reasons.get(face, "") for face in asked})
         found.append(own)
         small.append(thumbnails(frame).cpu())
     if not found:
@@ -66,7 +74,37 @@ def follow_faces(
     gone = (replace(entry, face=replace(entry.face, frame=n)) for n, own in enumerate(found) for entry in own.left_out)
     whole = Faces(faces, len(found), found[0].height, found[0].width, tuple(gone))
     tracked = track_faces(whole, smoothing=smoothing, max_gap=max_gap, cuts=find_cuts(torch.cat(small)))
+    tracked = limit_tracks(tracked, limits)
     return vote(tracked, said) if choose is not None else tracked
+
+
+@torch.no_grad()
+def keep_people(
+    frames: Iterable[Tensor],
+    faces: Faces,
+    model: OSDFaceModel | Restorer,
+    embedder: Embedder,
+    options: PhotoOptions,
+) -> Faces:
+    """The tracked faces without the people who become somebody else, by `options.min_identity`.
+
+    A person's identity is the median of a few frames, spread evenly over those that show them and restored for this.
+
+    frames: the frames that `faces` were followed through, one after the other, each [1,3,H,W].
+    """
+    restorer = as_restorer(model)
+    samples = faces.keep(spread(faces, SAMPLES), "")
+    identity: dict[Face, float] = {}
+    for number, frame in enumerate(frames):
+        own = samples.between(number, number + 1)
+        before = align_faces(frame, own, restorer.crop_size)
+        measured = check_identity(embedder, before, restore_and_match(before, restorer, options))
+        alike = zip(measured.faces, measured.identity or (), strict=True)
+        identity |= {replace(face, frame=number): value for face, value in alike}
+    for index, value in medians(faces, identity).items():
+        if value < options.min_identity:
+            faces = faces.keep([f for f in faces if f.index != index], too_different(value, options.min_identity))
+    return faces
 
 
 def restore_video(
@@ -84,8 +122,12 @@ def restore_video(
     steady, tolerance: the smoothing that `steady_crops` takes out a video's noise with, 0 to leave it; and how much
         may change.
     options: what else `restore_image` takes.
-    Raises ImageError where there are other frames than the faces were found in.
+    Raises ImageError where there are other frames than the faces were found in, and OptionError for a `min_identity`:
+    it would be another's in every frame; `keep_people` decides it for people.
     """
+    if options.get("min_identity", 0) > 0:
+        problem = "in a video it is decided for people, not for frames: leave people out with keep_people"
+        raise OptionError("min_identity", options["min_identity"], problem)
     restorer, reach, coming, first = as_restorer(model), reach_of(steady), iter(frames), 0
     known: list[Tensor] = []  # the frames from `first - before` on
     cut: list[FaceCrops] = []  # their crops
