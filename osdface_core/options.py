@@ -14,7 +14,12 @@ from .faces import CROP_SIDES, MOST_FACES
 from .option_fields import Options, option
 
 Color = Literal["none", "wavelet", "adain"]
+COLORS_HELP = (
+    "wavelet gives the faces the photo's colours and keeps local ones, like red lips or a shadow; adain shifts a face "
+    "as a whole, for stained photos. none leaves the restorer's own."
+)
 Shape = Literal["square", "ellipse"]
+SHAPES_HELP = "ellipse pastes the head alone and leaves more of the photo around it; square the whole crop."
 Rule = Literal["largest", "smallest", "leftmost", "rightmost", "topmost", "bottommost", "most central", "best score"]
 Part = Literal[
     "background",
@@ -48,10 +53,6 @@ SHARP = 0.55
 
 LARGEST_IMAGE = 16384
 """The size of the largest image that ComfyUI's nodes allow: no face is larger."""
-COLORS_HELP = (
-    "wavelet gives the faces the photo's colours and keeps local ones, like red lips or a shadow; adain shifts a face "
-    "as a whole, for stained photos. none leaves the restorer's own."
-)
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ class Paste(Options):
         "square",
         choices=get_args(Shape),
         advanced=True,
-        help="ellipse pastes the head alone and leaves more of the photo around it; square the whole crop.",
+        help=SHAPES_HELP,
     )
     leave: Collection[Part] = option(
         (), choices=get_args(Part), help="Parts of the face that stay as in the photo, such as hair or glasses."

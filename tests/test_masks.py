@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from osdface_core.compositing.masks import ellipse_mask, fade_inwards, shape_mask, square_mask
+from osdface_core.compositing.masks import SHAPES, ellipse_mask, fade_inwards, shape_mask, square_mask
 from osdface_core.errors import OptionError
 
 
@@ -62,6 +62,14 @@ def test_the_ellipse_is_about_the_head_and_zero_at_its_edge():
     assert torch.equal(shape_mask(64, "ellipse"), ellipse_mask(64))
     with pytest.raises(OptionError, match="shape star: it must be one of square, ellipse"):
         shape_mask(64, "star")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_holds_the_face_and_is_zero_at_the_crops_edge(shape):
+    mask = shape_mask(64, shape)
+    assert mask[24:40, 24:40].min() > 0.99
+    for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]):
+        assert (edge == 0).all()
 
 
 def test_a_border_fades_inwards_alike_at_every_size():

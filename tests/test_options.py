@@ -9,9 +9,13 @@ import torch
 from conftest import face_at
 
 from osdface_core import Faces, load_model, options, restore_image
+from osdface_core.compositing.color import METHODS
+from osdface_core.compositing.masks import SHAPES
 from osdface_core.compositing.parsing import PARTS
 from osdface_core.errors import OptionError
+from osdface_core.models.precision import DTYPES
 from osdface_core.options import Choose, Detect, Load, Options, Paste, PhotoOptions, Restore, Video
+from osdface_core.selection.select import RULES
 
 WRONG = [
     ("strength", 2, "between 0 and 1"),
@@ -66,5 +70,16 @@ def test_defaults_are_allowed_and_every_option_explains_itself():
         assert all(known.metadata["help"] for known in fields(kind))
 
 
-def test_parts_to_leave_are_those_that_a_parser_tells_apart():
-    assert get_args(options.Part) == tuple(PARTS)
+@pytest.mark.parametrize(
+    ("choice", "done"),
+    [
+        (options.Color, ("none", *METHODS)),
+        (options.Shape, SHAPES),
+        (options.Rule, RULES),
+        (options.Part, PARTS),
+        (options.Dtype, DTYPES),
+    ],
+    ids=("color", "shape", "rule", "part", "dtype"),
+)
+def test_every_choice_has_what_does_it_and_nothing_else_is_done(choice, done):
+    assert get_args(choice) == tuple(done)
