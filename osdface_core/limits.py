@@ -13,9 +13,29 @@ def within(config: Any, **limits: tuple[float, float]) -> None:
     for name, (low, high) in limits.items():
         value = getattr(config, name)
         for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and not low <= number <= high:  # NaN is not
-                wanted = f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
-                raise ValueError(f"{name} is {value}: it must be {wanted}")
+            if number is not None and not is_number(number, low, high):
+                raise ValueError(f"{name} is {value!r:.60}: it must be {span(low, high)}")
+
+
+def check_number(name: str, value: object, low: float, high: float) -> None:
+    """Raises ValueError unless `value` is a number between these, both allowed."""
+    if not is_number(value, low, high):
+        raise ValueError(f"{name} is {value!r:.60}: it must be {span(low, high)}")
+
+
+def check_count(name: str, value: object, most: int) -> None:
+    """Raises ValueError unless `value` is a whole number from 1 to `most`."""
+    if not isinstance(value, int) or not is_number(value, 1, most):
+        raise ValueError(f"{name} is {value!r:.60}: it must be a whole number, {span(1, most)}")
+
+
+def is_number(value: object, low: float, high: float) -> bool:
+    """Whether this is a number between these, both allowed. NaN is not, nor is a truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def span(low: float, high: float) -> str:
+    return f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
 
 
 def above_zero(config: Any, *names: str) -> None:

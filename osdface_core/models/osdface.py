@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import arithmetic, upload
-from ..networks.config import UNetConfig, VAEConfig, check_count, check_number
+from ..limits import check_count, check_number
+from ..networks.config import UNetConfig, VAEConfig
 from ..networks.operations import TORCH, Operations
 from ..networks.unet import UNet
 from ..networks.vae import VAE

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from ..batches import OnBatch, in_batches
 from ..devices import arithmetic, upload
 from ..faces import FaceCrops
+from ..limits import check_count
 from ..networks.autoencoder import Encoder
-from ..networks.config import DEEPEST, LEVELS, WIDEST, NetworkConfig, check_count, check_widths
+from ..networks.config import DEEPEST, LEVELS, WIDEST, NetworkConfig, check_widths
 from ..networks.layers import apply_linear, apply_pointwise
 from ..networks.operations import TORCH, Operations
 from ..serialization import Json, reading, tensor_from_json, tensor_to_json

@@ -6,6 +6,7 @@ from typing import Any
 
 from typing_extensions import Self
 
+from ..limits import check_count, check_number
 from ..serialization import Json
 
 WIDEST, DEEPEST, LEVELS = 8192, 8, 8
@@ -142,18 +143,6 @@ class VAEConfig(NetworkConfig):
 
 def frozen(value: Any) -> Any:
     return tuple(frozen(item) for item in value) if isinstance(value, list) else value
-
-
-def check_count(name: str, value: object, most: int) -> None:
-    """Raises ValueError unless `value` is a whole number from 1 to `most`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise ValueError(f"{name} = {value!r:.60} must be a whole number from 1 to {most}")
-
-
-def check_number(name: str, value: object, least: float, most: float) -> None:
-    """Raises ValueError unless `value` is a number from `least` to `most`."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError(f"{name} = {value!r:.60} must be a number from {least:g} to {most:g}")
 
 
 def check_flag(name: str, value: object) -> None:
