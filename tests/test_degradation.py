@@ -76,3 +76,22 @@ def test_the_share_of_grey_photos_is_kept(face: np.ndarray) -> None:
 def test_hot_air_bends_more_the_stronger_it_is(face: np.ndarray) -> None:
     errors = [((turbulent(face, rng(), strength) - face) ** 2).mean() for strength in (0.0, 0.3, 1.0)]
     assert errors[0] < 1e-4 < errors[1] < errors[2]
+
+
+def test_weaker_recipes_lose_less_and_none_of_one_nothing(face: np.ndarray) -> None:
+    whole = Degradation(isotropic=1.0, grey=1.0, old=1.0, turbulence=1.0)
+    errors = [
+        np.mean([((whole.weaker(part)(face, rng(seed)) - face) ** 2).mean() for seed in range(4)])
+        for part in (0.0, 0.05, 1.0)
+    ]
+    assert errors[0] == 0 < errors[1] < errors[2]
+    assert (whole.weaker(1.0)(face, rng()) == whole(face, rng())).all()
+
+
+def test_of_the_photos_that_are_spared_some_stay_as_they_are(face: np.ndarray) -> None:
+    small, mild = np.ascontiguousarray(face[::4, ::4]), Degradation(mild=0.5)
+    errors = np.array([((mild(small, rng(seed)) - small) ** 2).mean() for seed in range(400)])
+    plain = np.array([((Degradation()(small, rng(seed)) - small) ** 2).mean() for seed in range(400)])
+    assert (errors == 0).mean() == pytest.approx(0.1, abs=0.05), "a fifth of half of them"
+    assert plain.min() > 0
+    assert errors.mean() < plain.mean()

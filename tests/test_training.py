@@ -24,7 +24,7 @@ from osdface_core.training.stage import Stage
 from osdface_core.weights import load_bundle
 
 TINY = ROOT / "tests" / "recipes" / "tiny.yaml"
-STAGES = ("autoencoder", "vre_hq", "vre", "base", "restorer")
+STAGES = ("autoencoder", "vre_hq", "vre", "base", "restorer", "again")
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def test_one_batch_can_be_learnt(name: str, recipe: Recipe) -> None:
     stage, entry = new(recipe, name), recipe.stages[name]
     batch = next(iter(pairs_loader(entry.data, 2, seed=0)))
     optimizer = torch.optim.Adam(stage.trained(), lr=3e-3)
-    key = {"base": "latent", "restorer": "mse"}.get(name, "l1")
+    key = {"base": "latent", "restorer": "mse", "again": "mse"}.get(name, "l1")
     course = []
     stage.train()
     for _ in range(40):

@@ -4,7 +4,7 @@ Everything is drawn from the generator that is handed in: the same seed gives th
 arrays [H,W,3], 0..1, RGB.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,15 +41,20 @@ class Degradation:
     """The share of photos that age before anything else happens to them."""
     turbulence: float = 0.0
     """How strongly hot air bends the picture, see `turbulent`. Not in the paper's training."""
+    mild: float = 0.0
+    """The share of photos that are spared a random part of it, one in five of these all of it: so that good faces stay
+    as they are. Not in the paper's training."""
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
         within(self, blur=(1e-3, 1000), reduction=(0.1, 1000), noise=(0, 255), jpeg=(1, 100), passes=(0, 100))
-        within(self, kernel=(1, 999), isotropic=(0, 1), grey=(0, 1), old=(0, 1), turbulence=(0, 100))
+        within(self, kernel=(1, 999), isotropic=(0, 1), grey=(0, 1), old=(0, 1), turbulence=(0, 100), mild=(0, 1))
         rising(self, "blur", "reduction", "noise", "jpeg")
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
         """A degraded copy of the same size."""
+        if self.mild and rng.random() < self.mild:
+            return self.weaker(max(0.0, rng.uniform(-0.25, 1)))(image, rng)
         height, width = image.shape[:2]
         scale = height / 512
         if rng.random() < self.grey:
@@ -67,6 +72,21 @@ class Degradation:
             image = through_jpeg(image, round(rng.uniform(*self.jpeg)))
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
         return image.clip(0, 1)
+
+    def weaker(self, part: float) -> "Degradation":
+        """This much of it, in every picture: 0 leaves them as they are, 1 is all of it."""
+        return replace(
+            self,
+            mild=0.0,
+            passes=self.passes if part else 0,
+            blur=(max(1e-3, self.blur[0] * part), max(1e-3, self.blur[1] * part)),
+            reduction=(self.reduction[0] ** part, self.reduction[1] ** part),
+            noise=(self.noise[0] * part, self.noise[1] * part),
+            jpeg=(100 - (100 - self.jpeg[0]) * part, 100 - (100 - self.jpeg[1]) * part),
+            grey=self.grey * part,
+            old=self.old * part,
+            turbulence=self.turbulence * part,
+        )
 
     def draw_kernel(self, rng: np.random.Generator, scale: float) -> np.ndarray:
         """A Gaussian kernel [K,K], its lengths multiplied by `scale`. Sums to 1."""

@@ -101,12 +101,25 @@ class LiteFeatures(nn.Module):
         return [*maps, x]
 
 
+class Sum(nn.Module):
+    """Several distances, added."""
+
+    def __init__(self, distances: list[Distance]):
+        super().__init__()
+        self.distances = nn.ModuleList(distances)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor, target: Tensor) -> Tensor:
+        return torch.stack([distance(images, target) for distance in self.distances]).sum(0)
+
+
 def load_distance(name: str, **options: Any) -> Distance:
     """The distance called `name`: "random", "detector:FILE" (RetinaFace weights), "lite0", "lite2" (EfficientNet-Lite),
-    or "pyiqa:METRIC" (pyiqa:dists).
+    or "pyiqa:METRIC" (pyiqa:dists); several with commas are added.
 
     Raises OSDFaceError where there is none of that name, MissingLibraryError where what it needs is not there.
     """
+    if "," in name:
+        return Sum([load_distance(part, **options) for part in name.split(",")])
     kind, _, detail = name.partition(":")
     if kind == "random":
         return FeatureDistance(RandomFeatures(**options))

@@ -1,6 +1,7 @@
 """Stage 2: the one-step restorer (paper section 3.3)."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ..weights.bundle import LICENCES, save_bundle
 from ..weights.files import Tensors, fill
 from ..weights.lora import ALPHA, RANK, TARGETS, merge_lora
 from .assemble import Parts, assemble
-from .critics import LatentCritic, add_noise, random_timesteps
+from .critics import LatentCritic, PatchCritic, add_noise, random_timesteps
 from .losses import Losses, binary_critic, edge_aware
 from .stage import Batch, Stage
 
@@ -37,18 +38,25 @@ class RestorerConfig:
     """What of the UNet is trained: lora, or full where there is no trained UNet to start from."""
     decoder: bool = False
     """Train the VAE's decoder too: for a VAE that is new itself. OSDFace leaves SD 2.1's as it is."""
+    encoder: bool = False
+    """Its encoder as well. `latent` then holds what is restored to what the encoder makes of good photographs."""
     mse: float = 1.0
     latent: float = 0.0
     """Squared difference of the latents: with no other loss but this, nothing is decoded."""
     perceptual: float = 1.0
     perceptual_distance: str = "pyiqa:dists"
-    """Which distance, of the images and of their edges: see `load_distance`."""
+    """Which distance: see `load_distance`."""
+    edges: bool = True
+    """Take that distance of the images' edges, too."""
     identity: float = 0.1
     embedder: str = "arcface"
     """Which face embedder: see `load_embedder`."""
     adversarial: float = 0.02
+    patches: float = 0.0
+    """Another critic, which looks at patches of the pictures, as those of the autoencoders do. Not in the paper."""
+    patch_channels: int = 32
     critic_from: int = 0
-    """The step at which the critic starts to count."""
+    """The step at which the critics start to count."""
     checkpointing: bool = True
     """Compute activations again in the backward pass instead of keeping them: slower, in a fraction of the memory."""
     without_prompt: bool = False
@@ -62,24 +70,29 @@ class RestorerConfig:
     def __post_init__(self) -> None:
         """Raises ValueError."""
         within(self, mse=(0, inf), latent=(0, inf), perceptual=(0, inf), identity=(0, inf), adversarial=(0, inf))
-        within(self, critic_from=(0, inf))
+        within(self, patches=(0, inf), patch_channels=(8, 8192), critic_from=(0, inf))
         one_of(self, unet=("lora", "full"), store=DTYPES)
 
 
 class RestorerStage(Stage):
-    """UNet and prompt MLP learn; VAE, VRE encoder and dictionary stay as they are."""
+    """UNet and prompt MLP learn, and the VAE where that is asked for; VRE encoder and dictionary stay as they are."""
 
     def __init__(self, sizes: ModelConfig, config: RestorerConfig):
         super().__init__()
         self.config = config
         self.model = model = assemble(sizes, config.parts).requires_grad_(False)
-        self.latent_critic = LatentCritic(model.unet) if config.adversarial else None
+        self.critics = nn.ModuleDict()
+        if config.adversarial:
+            self.critics["latents"] = LatentCritic(model.unet)
+        if config.patches:
+            self.critics["patches"] = PatchCritic(config.patch_channels)
         self.critic_from = config.critic_from
         if config.unet == "lora":
             add_lora(model.unet)
         else:
             model.unet.requires_grad_(True)
         model.vae.decoder.requires_grad_(config.decoder)
+        model.vae.encoder.requires_grad_(config.encoder)
         if model.vre.projector is not None:
             model.vre.projector.requires_grad_(not config.without_prompt)
             if config.without_prompt:
@@ -90,11 +103,11 @@ class RestorerStage(Stage):
             model.vae.enable_gradient_checkpointing()
         self.distance = load_distance(config.perceptual_distance) if config.perceptual else None
         self.embedder = load_embedder(config.embedder) if config.identity else None
-        self.kept: tuple[Tensor, Tensor, Tensor] | None = None
+        self.kept: dict[str, tuple[Tensor, ...]] = {}
 
     @property
     def critic(self) -> nn.Module | None:
-        return self.latent_critic
+        return self.critics if len(self.critics) else None
 
     def losses(self, batch: Batch, step: int) -> Losses:
         config, target = self.config, batch["hq"]
@@ -106,21 +119,22 @@ class RestorerStage(Stage):
         losses: Losses = {}
         if config.latent:
             losses["latent"] = config.latent * F.mse_loss(latents, good)
-        if config.mse or config.perceptual or config.identity:
+        self.kept = {}
+        if self.judged(step) and "latents" in self.critics:
+            losses["adversarial"] = config.adversarial * self.deceive("latents", latents, good, embeds)
+        if config.mse or config.perceptual or config.identity or config.patches:
             images = self.model.decode(latents).float() / 2 + 0.5
             losses |= self.image_losses(images, target)
-        if self.judged(step):
-            assert self.latent_critic is not None
-            self.latent_critic.requires_grad_(False)
-            losses["adversarial"] = config.adversarial * F.softplus(-self.verdict(latents, embeds)).mean()
-            self.kept = latents.detach(), good, embeds.detach()
+            if self.judged(step) and "patches" in self.critics:
+                losses["patches"] = config.patches * self.deceive("patches", images, target)
         return losses
 
     def image_losses(self, images: Tensor, target: Tensor) -> Losses:
         config = self.config
         losses = {"mse": config.mse * F.mse_loss(images, target)}
         if self.distance is not None:
-            losses["perceptual"] = config.perceptual * edge_aware(self.distance, images.clamp(0, 1), target).mean()
+            distance = partial(edge_aware, self.distance) if config.edges else self.distance
+            losses["perceptual"] = config.perceptual * distance(images.clamp(0, 1), target).mean()
         if self.embedder is not None:
             with torch.no_grad():
                 person = embed_aligned(self.embedder, target)
@@ -128,27 +142,35 @@ class RestorerStage(Stage):
             losses["identity"] = config.identity * (1 - likeness).mean()
         return losses
 
-    def critic_losses(self, step: int) -> Losses:
-        assert self.kept is not None
-        assert self.latent_critic is not None
-        self.latent_critic.requires_grad_(True)
-        fake, real, embeds = self.kept
-        return {"critic": binary_critic(self.verdict(real, embeds), self.verdict(fake, embeds))}
+    def deceive(self, critic: str, fake: Tensor, real: Tensor, *embeds: Tensor) -> Tensor:
+        """How far a critic is from taking `fake` for real. Keeps what it has to judge for `critic_losses`."""
+        self.critics[critic].requires_grad_(False)
+        self.kept[critic] = fake.detach(), real, *(each.detach() for each in embeds)
+        return F.softplus(-self.verdict(critic, fake, *embeds)).mean()
 
-    def verdict(self, latents: Tensor, embeds: Tensor) -> Tensor:
-        """The critic's opinion of latents, noised by as much as chance has it."""
-        assert self.latent_critic is not None
-        timesteps = random_timesteps(latents, self.model.alphas_cumprod)
-        noised = add_noise(latents, self.model.alphas_cumprod, timesteps, torch.randn_like(latents))
-        return self.latent_critic(noised, timesteps, embeds).float()
+    def critic_losses(self, step: int) -> Losses:
+        losses: Losses = {}
+        for critic, (fake, real, *embeds) in self.kept.items():
+            self.critics[critic].requires_grad_(True)
+            verdicts = self.verdict(critic, real, *embeds), self.verdict(critic, fake, *embeds)
+            losses[f"critic of {critic}"] = binary_critic(*verdicts)
+        return losses
+
+    def verdict(self, critic: str, made: Tensor, *embeds: Tensor) -> Tensor:
+        """A critic's opinion; of latents, after as much noise as chance has it."""
+        if critic == "patches":
+            return self.critics[critic](made).float()
+        timesteps = random_timesteps(made, self.model.alphas_cumprod)
+        noised = add_noise(made, self.model.alphas_cumprod, timesteps, torch.randn_like(made))
+        return self.critics[critic](noised, timesteps, *embeds).float()
 
     def restored_latents(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Degraded images -> x0 and the prompt, with their gradients."""
         model, vre = self.model, self.model.vre
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.config.encoder and torch.is_grad_enabled()):
             latents = model.encode(2 * images - 1, None).float()
-            with torch.autocast(images.device.type, enabled=False):
-                features = vre.encoder(images.float())
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            features = vre.encoder(images.float())
         embeds = vre.prompt(features).embeds
         one_step = model.one_step
         noise = one_step.predict_noise(latents, model.config.timestep, embeds)
