@@ -8,6 +8,7 @@ from .detect import OSDFaceDetect
 from .download import OSDFaceDownloadWeights
 from .folders import register_folders
 from .identity import OSDFaceIdentity
+from .licences import register_routes
 from .load import OSDFaceLoadModel
 from .load_network import OSDFaceLoadDetector, OSDFaceLoadEmbedder, OSDFaceLoadParser
 from .mask import OSDFaceMask
@@ -23,6 +24,7 @@ from .track import OSDFaceSteadyCrops, OSDFaceTrack
 class OSDFaceExtension(ComfyExtension):
     def __init__(self) -> None:
         register_folders()
+        register_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [

@@ -15,7 +15,7 @@ from ..osdface_core.detection.load import DETECTORS
 from ..osdface_core.detection.load import STARTER as STARTER_DETECTOR
 from ..osdface_core.recognition.embedders import ARCFACE, MOBILEFACENET
 from ..osdface_core.weights.authors import LORA_FILE, VRE_FILE
-from ..osdface_core.weights.catalog import Entry, entry_named, entry_of
+from ..osdface_core.weights.catalog import CATALOG, Entry, entry_named, entry_of
 from ..osdface_core.weights.find import find
 
 WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY = "osdface", "facedetection", "facerecognition"
@@ -25,8 +25,13 @@ STARTER = "starter (built in)"
 AUTHORS = "authors' files in osdface"
 NO_BASE = "none"
 FULL = "full"
+NOTHING = "none on this machine"
+"""The only option where there is nothing to choose from."""
 FOUND_WEIGHTS, FOUND_BASE = "osdface (wherever it is)", "sd21-base (wherever it is)"
 """Entries of the catalogue, looked for on the whole machine when a workflow runs."""
+
+_found: dict[str, Path] = {}
+"""Where entries were found: options name them without another walk through all folders."""
 
 
 def register_folders() -> None:
@@ -53,7 +58,18 @@ def weights_options() -> list[str]:
     files = filenames(WEIGHTS)
     folders = sorted({os.path.dirname(file) for file in files if os.path.basename(file) == VRE_FILE})
     bundles = [file for file in files if file.endswith(".safetensors") and os.path.basename(file) != LORA_FILE]
-    return [STARTER, FOUND_WEIGHTS, *bundles, *(AUTHORS + (f"/{folder}" if folder else "") for folder in folders)]
+    found = [FOUND_WEIGHTS] if is_listed("osdface") else []
+    return [STARTER, *found, *bundles, *(AUTHORS + (f"/{folder}" if folder else "") for folder in folders)]
+
+
+def needs_base(option: str) -> bool:
+    """Whether what is behind an option changes SD 2.1-base, and does not contain it."""
+    return option.startswith((AUTHORS, FOUND_WEIGHTS))
+
+
+def authors_options() -> list[str]:
+    """The authors' files, on ComfyUI's own SD 2.1."""
+    return [option for option in weights_options() if needs_base(option)] or [NOTHING]
 
 
 def base_options() -> list[str]:
@@ -67,33 +83,33 @@ def base_options() -> list[str]:
     ]
     return [
         NO_BASE,
-        FOUND_BASE,
+        *([FOUND_BASE] if is_listed("sd21-base") else []),
         *folders,
         *(f"checkpoints/{name}" for name in filenames("checkpoints")),
     ]
 
 
 def detector_options() -> list[str]:
-    """facexlib's RetinaFace files, the starter, and the files that are missing: choosing one says where to get it."""
-    there = known_files(DETECTORS_KEY, DETECTORS.values())
-    return [*there, STARTER, *(file for file in DETECTORS.values() if file not in there)]
+    """facexlib's RetinaFace files, and the starter."""
+    return [*known_files(DETECTORS_KEY, DETECTORS.values()), STARTER]
 
 
 def embedder_options() -> list[str]:
-    """facexlib's ArcFace, even where it is missing, and MobileFaceNet."""
-    there = known_files(EMBEDDERS_KEY, (ARCFACE, MOBILEFACENET))
-    return there or [ARCFACE]
+    """facexlib's ArcFace, and MobileFaceNet."""
+    return known_files(EMBEDDERS_KEY, (ARCFACE, MOBILEFACENET)) or [NOTHING]
 
 
 def parser_options() -> list[str]:
-    """facexlib's face parsers, ParseNet even where it is missing."""
-    return known_files(DETECTORS_KEY, (PARSENET, BISENET)) or [PARSENET]
+    """facexlib's face parsers."""
+    return known_files(DETECTORS_KEY, (PARSENET, BISENET)) or [NOTHING]
 
 
 def known_files(key: str, names: Iterable[str]) -> list[str]:
-    """The files of these names in a key's folders, whatever their format."""
+    """The files of these names in a key's folders, whatever their format, and those found elsewhere."""
     known = {Path(name).stem.lower() for name in names}
-    return [file for file in filenames(key) if Path(file).stem.lower() in known]
+    there = [file for file in filenames(key) if Path(file).stem.lower() in known]
+    entries = {file: entry.name for entry in CATALOG for file in [entry.files[0].path] if len(entry.files) == 1}
+    return [*there, *(file for file in names if file not in there and file in entries and is_listed(entries[file]))]
 
 
 def weights_path(option: str) -> Path | None:
@@ -131,16 +147,24 @@ def file_path(key: str, option: str) -> Path | None:
     if option == STARTER:
         return STARTER_DETECTOR
     path = folder_paths.get_full_path(key, option)
-    if path is None and option in (ARCFACE, PARSENET, *DETECTORS.values()):
+    if path is None and option in (ARCFACE, PARSENET, BISENET, *DETECTORS.values()):
         return find_entry(entry_of(option))
     return None if path is None else Path(path)
 
 
-def find_entry(entry: Entry) -> Path | None:
+def find_entry(entry: Entry, *, under_any_name: bool = True) -> Path | None:
     """Where an entry of the catalogue is: in any of ComfyUI's model folders, or elsewhere on this machine."""
     kinds = folder_paths.folder_names_and_paths.keys() - {"custom_nodes", "datasets"}
     folders = [folder for kind in kinds for folder in folder_paths.get_folder_paths(kind)]
-    return find(entry, map(Path, [folder_paths.models_dir, *folders]))
+    path = find(entry, map(Path, [folder_paths.models_dir, *folders]), under_any_name=under_any_name)
+    if path is not None:
+        _found[entry.name] = path
+    return path
+
+
+def is_listed(name: str) -> bool:
+    """Whether an entry is among the options: it is where it belongs, or was found elsewhere and is there still."""
+    return find_entry(entry_named(name), under_any_name=False) is not None or (name in _found and _found[name].exists())
 
 
 def decoder_options() -> list[str]:

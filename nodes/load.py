@@ -6,8 +6,6 @@ from ..osdface_core.options import Load
 from ..osdface_core.weights.catalog import entry_named
 from . import sockets
 from .folders import (
-    AUTHORS,
-    FOUND_WEIGHTS,
     FULL,
     NO_BASE,
     STARTER,
@@ -16,6 +14,8 @@ from .folders import (
     decoder_options,
     decoder_path,
     fingerprint,
+    needs_base,
+    portable,
     weights_options,
     weights_path,
 )
@@ -65,22 +65,28 @@ class OSDFaceLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, weights: str | None, base: str | None) -> bool | str:
-        for option, path_of, name in ((weights, weights_path, "osdface"), (base, base_path, "sd21-base")):
+    def validate_inputs(cls, weights: str | None, base: str | None, decoder: str | None = FULL) -> bool | str:
+        """What is None another node will say. A base that is not needed may be anything."""
+        asked = [("weights", weights, weights_path, "osdface"), ("decoder", decoder, decoder_path, "taesd")]
+        if weights is not None and needs_base(portable(weights)):
+            if base == NO_BASE:
+                return "base: the authors' files change SD 2.1-base and do not contain it: choose it as base."
+            asked.append(("base", base, base_path, "sd21-base"))
+        for name, option, path_of, entry in asked:
             try:
-                if option is not None:  # None: another node will say which
+                if option is not None:
                     path_of(option)
             except FileNotFoundError as error:
-                return f"{error} Choose what is there. {entry_named(name).how_to_get}"
-        if weights is not None and weights.startswith((AUTHORS, FOUND_WEIGHTS)) and base == NO_BASE:
-            return "The authors' files change SD 2.1-base and do not contain it: choose it as base."
+                return f"{name}: {error} Choose what is there. {entry_named(entry).how_to_get}"
         return True
 
     @classmethod
     def fingerprint_inputs(
         cls, weights: str | None, base: str | None, precision: str, decoder: str | None = FULL, **_others: object
     ) -> object:
-        options = (weights, weights_path), (base, base_path), (decoder, decoder_path)
+        options = [(weights, weights_path), (decoder, decoder_path)]
+        if weights is not None and needs_base(portable(weights)):
+            options.append((base, base_path))
         return *(fingerprint(path_of(option)) for option, path_of in options if option is not None), precision
 
     @classmethod

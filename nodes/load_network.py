@@ -7,7 +7,7 @@ from typing import ClassVar
 from comfy_api.latest import io
 from torch import nn
 
-from ..osdface_core.compositing.parsing import PARSENET, load_parser
+from ..osdface_core.compositing.parsing import BISENET, PARSENET, load_parser
 from ..osdface_core.detection.load import DETECTORS, load_detector
 from ..osdface_core.recognition.embedders import ARCFACE, load_embedder
 from ..osdface_core.weights.catalog import entry_of
@@ -15,6 +15,7 @@ from . import sockets
 from .folders import (
     DETECTORS_KEY,
     EMBEDDERS_KEY,
+    NOTHING,
     detector_options,
     embedder_options,
     file_path,
@@ -37,8 +38,9 @@ class NetworkLoader(io.ComfyNode):
     def validate_inputs(cls, **inputs: str | None) -> bool | str:
         for file in inputs.values():  # None: another node will say which
             if file is not None and file_path(cls.key, file) is None:
-                wanted = entry_of(file if file in cls.known else cls.known[0])
-                return f"{file} is not on this machine. {wanted.how_to_get}"
+                wanted = file if file in cls.known else cls.known[0]
+                named = wanted if file == NOTHING else file
+                return f"{named} is not on this machine. {entry_of(wanted).how_to_get}"
         return True
 
     @classmethod
@@ -104,7 +106,7 @@ class OSDFaceLoadEmbedder(NetworkLoader):
 
 
 class OSDFaceLoadParser(NetworkLoader):
-    key, known, read = DETECTORS_KEY, (PARSENET,), load_parser
+    key, known, read = DETECTORS_KEY, (PARSENET, BISENET), load_parser
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -20,7 +20,7 @@ from ..osdface_core.weights.authors import LORA_FILE, load_authors_vre
 from ..osdface_core.weights.catalog import entry_named
 from ..osdface_core.weights.files import read_tensors
 from . import sockets
-from .folders import AUTHORS, FOUND_WEIGHTS, fingerprint, weights_options, weights_path
+from .folders import authors_options, fingerprint, needs_base, portable, weights_path
 from .operations import COMFYUI
 from .runtime import Resident, share
 
@@ -117,7 +117,7 @@ class OSDFaceModelFromComfy(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="SD 2.1's VAE: the checkpoint's own."),
                 io.Combo.Input(
                     "weights",
-                    options=native_options(),
+                    options=authors_options(),
                     tooltip="The authors' three files: a folder in models/osdface, or wherever they are found.",
                 ),
             ],
@@ -125,18 +125,20 @@ class OSDFaceModelFromComfy(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, weights: str) -> bool | str:
+    def validate_inputs(cls, weights: str | None) -> bool | str:
+        if weights is None:  # another node will say which
+            return True
         try:
-            path = weights_path(weights) if weights in native_options() else None
+            path = weights_path(weights) if needs_base(portable(weights)) else None
         except FileNotFoundError:
             path = None
         if path is None:
-            return f"There is no {weights!r}. {entry_named('osdface').how_to_get}"
+            return f"{weights!r} is not the authors' files. {entry_named('osdface').how_to_get}"
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, weights: str, **_others: object) -> object:
-        return fingerprint(weights_path(weights))
+    def fingerprint_inputs(cls, weights: str | None, **_others: object) -> object:
+        return fingerprint(weights_path(weights)) if weights is not None else None
 
     @classmethod
     def execute(cls, model: Any, vae: Any, weights: str) -> io.NodeOutput:
@@ -150,10 +152,6 @@ class OSDFaceModelFromComfy(io.ComfyNode):
             raise FileNotFoundError(cls.validate_inputs(weights))
         vre = share(("vre", fingerprint(folder)), lambda: Resident(load_authors_vre(folder, ops=COMFYUI)))
         return io.NodeOutput(NativeWeights(with_lora(model, folder / LORA_FILE), vae, vre))
-
-
-def native_options() -> list[str]:
-    return [option for option in weights_options() if option.startswith((AUTHORS, FOUND_WEIGHTS))]
 
 
 def with_lora(model: Any, path: Path) -> Any:

@@ -1,6 +1,7 @@
 """The only room that knows ComfyUI's insides: devices, memory, progress and interrupts."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import comfy.model_patcher
 import comfy.utils
 import torch
 from comfy.ops import CastWeightBiasOp
+from server import PromptServer
 from torch import nn
 
 from ..osdface_core.batches import OnBatch
@@ -202,14 +204,26 @@ def progress() -> OnBatch:
 
 
 def download_progress() -> Callable[[str, int, int | None], None]:
-    """Each file's bytes on the node's progress bar; an interrupt by the user ends the download, to be resumed later."""
-    bar = comfy.utils.ProgressBar(1)
+    """Each file's bytes on the node, in figures and as its progress bar; an interrupt by the user ends the download, to
+    be resumed later."""
+    bar, said, last = comfy.utils.ProgressBar(1), dict[str, str](), 0.0
 
-    def on_progress(_path: str, done: int, total: int | None) -> None:
+    def on_progress(path: str, done: int, total: int | None) -> None:
+        nonlocal last
         bar.update_absolute(done, total or done)
+        said[path] = f"{path}: {done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{path}: {done / 1e6:.1f} MB"
+        if done == total or time.monotonic() - last > 0.25:
+            last = time.monotonic()
+            say("\n".join(said.values()))
         comfy.model_management.throw_exception_if_processing_interrupted()
 
     return on_progress
+
+
+def say(text: str) -> None:
+    """On the node that runs, while it does (web/message.js)."""
+    server = PromptServer.instance
+    server.send_sync("osdface.message", {"node": server.last_node_id, "text": text}, server.client_id)
 
 
 def intermediate(tensor: torch.Tensor) -> torch.Tensor:

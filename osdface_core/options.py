@@ -351,7 +351,7 @@ class Convert(Options):
 class Download(Options):
     """On which terms files are had."""
 
-    accept_licence: bool = option(False, help="Off shows the licence first; on agrees to it, and downloads.")
+    accept_licence: bool = option(False, help="Agrees to the licences without being asked, here and in ComfyUI.")
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ def hub(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub-cache"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("OSDFACE_MODELS", str(tmp_path / "models"))
+    for name in ("HOME", "USERPROFILE"):  # nobody has agreed to a licence
+        monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return server
 

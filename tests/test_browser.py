@@ -4,6 +4,7 @@ import json
 
 import pytest
 from conftest import ROOT, SHARED
+from host import graphs
 from host.frontend import CHROMIUM, open_frontend
 from host.graphs import step_by_step
 from playwright.sync_api import expect
@@ -120,6 +121,43 @@ def test_a_missing_detector_is_named_on_its_node_with_where_to_get_it(frontend):
     frontend.page.get_by_role("button", name="View details").click()
     frontend.page.get_by_role("button", name="Info for Load Face Detector").click()
     expect(frontend.page.get_by_text("models/facedetection").first).to_be_visible()
+
+
+AGREE = "I agree to these licences"
+
+
+def test_a_person_reads_the_licences_and_agrees_on_the_node(either_frontend, request):
+    page, kept = either_frontend.page, either_frontend.server.base / ".osdface" / "licences.json"
+    kept.unlink(missing_ok=True)
+    either_frontend.build({"get": graphs.node("OSDFaceDownloadWeights", weights="everything OSDFace needs")}, [["get"]])
+    for licence in ("none stated by the authors", "CreativeML Open RAIL", "trained on WIDER FACE"):
+        expect(page.get_by_text(licence)).to_be_visible()
+    assert not kept.exists()
+    page.get_by_role("button", name=AGREE).click()
+    expect(page.get_by_role("button", name=AGREE)).to_have_count(0)
+    expect(page.get_by_text("sd21-base (agreed, not here yet)")).to_be_visible()
+    assert json.loads(kept.read_text(encoding="utf-8")).keys() == {"osdface", "sd21-base", "retinaface-resnet50"}
+    assert "licences" not in json.dumps(page.evaluate("app.graph.serialize()"))
+    page.evaluate("() => { const [w] = app.graph._nodes[0].widgets; w.value = 'taesd'; w.callback('taesd'); }")
+    expect(page.get_by_text("Licence: MIT")).to_be_visible()
+    expect(page.get_by_role("button", name=AGREE)).to_be_visible()
+    kept.unlink()
+
+
+def test_what_was_said_of_other_values_goes_when_a_widget_changes(either_frontend):
+    either_frontend.open(json.loads((ROOT / "workflows" / "restore_photo.json").read_text(encoding="utf-8")))
+    either_frontend.run()
+    notice = either_frontend.page.get_by_text(NOTICE)
+    expect(notice).to_be_visible()
+    either_frontend.page.evaluate(
+        """() => {
+          const loader = app.graph._nodes.find(n => n.type == 'OSDFaceLoadModel');
+          const widget = loader.widgets.find(w => w.name == 'precision');
+          widget.value = 'fp32';
+          widget.callback('fp32');
+        }"""
+    )
+    expect(notice).to_have_count(0)
 
 
 LISTEN = """

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from conftest import ROOT
 
 from osdface_core.cli import main
+from osdface_core.weights.consent import consent_file
 from osdface_core.weights.find import models_folder
 
 FILES = {name: name.encode() * 1000 for name in ("associate_2.ckpt", "embedding_change_weights.pth")}
@@ -41,7 +43,7 @@ def test_the_licence_comes_before_the_first_byte(hub, messages, capsys):
         run("download", "osdface")
     assert caught.value.code == 2
     assert "Licence: none stated by the authors: all rights reserved" in messages.text
-    assert "--accept-licence" in capsys.readouterr().err
+    assert "--accept" in capsys.readouterr().err
     assert hub.requests == []
 
 
@@ -51,6 +53,23 @@ def test_a_person_is_asked(hub, messages, monkeypatch, answer, code):
     monkeypatch.setattr("builtins.input", lambda _question: answer)
     assert run("download", "osdface") == code
     assert bool(hub.requests) == (code == 0)
+
+
+def test_who_has_agreed_is_not_asked_again(hub, messages):
+    """On this machine, and to this licence; ComfyUI's node reads the same file."""
+    assert run("download", "osdface", "--accept") == 0
+    shutil.rmtree(models_folder() / "osdface")
+    assert run("download", "osdface") == 0
+    shutil.rmtree(models_folder() / "osdface")
+    consent_file().write_text('{"osdface": "another licence"}', encoding="utf-8")
+    with pytest.raises(SystemExit):
+        run("download", "osdface")
+
+
+def test_without_a_name_all_that_osdface_needs_is_got(hub, messages, capsys):
+    assert run("download", "--accept") == 1  # this hub has the authors' files alone
+    assert (models_folder() / "osdface/authors/associate_2.ckpt").is_file()
+    assert "model_index.json: no source has it" in messages.text + capsys.readouterr().err
 
 
 def test_files_are_downloaded_once_with_progress_in_the_terminal(hub, messages, tmp_path, capsys):
@@ -77,7 +96,7 @@ def test_verify_names_what_is_wrong_and_goes_on(messages, capsys):
 def test_the_environment_names_the_hub_and_the_bar_is_shown(hub, tmp_path):
     """A process of its own, with HF_ENDPOINT and a terminal's width; the catalogue's sha256 refuses what is served."""
     hub.put("madebyollin/taesd", {"config.json": b"{}", "diffusion_pytorch_model.safetensors": bytes(9_793_292)})
-    command = [sys.executable, "-m", "osdface_core.cli", "weights", "download", "--accept-licence", "osdface", "taesd"]
+    command = [sys.executable, "-m", "osdface_core.cli", "weights", "download", "--accept", "osdface", "taesd"]
     environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert (models_folder() / "osdface/authors/associate_2.ckpt").is_file()

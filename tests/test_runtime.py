@@ -218,7 +218,7 @@ def empty_files(inside):
     files[-1].parent.rmdir()
 
 
-def test_options_name_what_is_there(inside, folders, empty_files):
+def test_options_name_what_is_there(hub, inside, folders, empty_files):
     models = empty_files
     assert folders.weights_options() == [
         "starter (built in)",
@@ -227,9 +227,8 @@ def test_options_name_what_is_there(inside, folders, empty_files):
         "mine.safetensors",
         "authors' files in osdface/authors",
     ]
-    assert folders.base_options() == ["none", "sd21-base (wherever it is)", "checkpoints/v2-1_512.safetensors"]
-    detectors = ["detection_mobilenet0.25_Final.pth", "starter (built in)", "detection_Resnet50_Final.pth"]
-    assert folders.detector_options() == detectors
+    assert folders.base_options() == ["none", "checkpoints/v2-1_512.safetensors"]
+    assert folders.detector_options() == ["detection_mobilenet0.25_Final.pth", "starter (built in)"]
     loader = inside.ours["OSDFaceLoadModel"]
     assert "choose it as base" in loader.validate_inputs("authors' files in osdface/authors", "none")
     assert loader.validate_inputs("authors' files in osdface/authors", "checkpoints/v2-1_512.safetensors") is True

@@ -1,4 +1,4 @@
-// What a run has to say, on the node that says it: a model's notice, the summary of a restoration.
+// What a run has to say, on the node that says it: a model's notice, the summary of a restoration, how far a download is.
 import { app } from "../../scripts/app.js";
 
 const NAME = "message";
@@ -10,6 +10,7 @@ function height(text) {
 }
 
 function show(node, output) {
+  if (!node) return;
   const text = output?.text?.join("\n");
   const there = node.widgets?.find((widget) => widget.name === NAME);
   if (!text && there) node.removeWidget(there);
@@ -55,6 +56,16 @@ app.registerExtension({
       others?.apply(this, arguments);
       show(this, output);
     };
+    for (const widget of node.widgets ?? []) {
+      const changed = widget.callback;
+      widget.callback = function () {
+        show(node, undefined); // it was said of other values
+        return changed?.apply(this, arguments);
+      };
+    }
+  },
+  setup() {
+    app.api.addEventListener("osdface.message", ({ detail }) => show(named(detail.node), { text: [detail.text] }));
   },
   // Its nodes are new: another tab comes to the front, a step is undone, an old run is opened.
   onNodeOutputsUpdated: showAll,

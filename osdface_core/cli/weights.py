@@ -14,7 +14,8 @@ from ..models.precision import DTYPES
 from ..options import Convert, Download
 from ..weights import convert
 from ..weights.authors import LORA_FILE, PROMPT_FILE, VRE_FILE
-from ..weights.catalog import CATALOG, entry_named
+from ..weights.catalog import CATALOG, NEEDED, entry_named
+from ..weights.consent import agree, has_agreed
 from ..weights.download import download
 from ..weights.export import export
 from ..weights.find import find, locate, models_folder
@@ -42,7 +43,8 @@ def add_to(commands: Any) -> None:
 
     get = weights.add_parser("download", help="get files, after showing their licence")
     get.set_defaults(run=run_download, refuse=get.error)
-    get.add_argument("names", nargs="+", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+    wanted = f"{', '.join(NAMES)} (default: all that OSDFace needs, {', '.join(NEEDED)})"
+    get.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=wanted)
     get.add_argument("--models", type=Path, help="ComfyUI's models folder, or one like it (default: $OSDFACE_MODELS)")
     add_options(get, Download)
 
@@ -75,23 +77,26 @@ def run_list(_options: argparse.Namespace) -> int:
 
 def run_download(options: argparse.Namespace) -> int:
     models = options.models or models_folder()
-    for entry in map(entry_named, options.names):
+    for entry in map(entry_named, options.names or NEEDED):
         found = find(entry, [models])
         if found:
             log.info("%s is on this machine already: %s", entry.name, found)
             continue
         log.info("%s: %s\nInto %s", entry.name, entry.about, models / entry.folder)
-        if not options.accept_licence and not agreed(options):
-            log.info("%s: not downloaded", entry.name)
-            return 1
+        if not has_agreed(entry):
+            if not options.accept_licence and not asked(options):
+                log.info("%s: not downloaded", entry.name)
+                return 1
+            agree([entry])
         with Bars() as bars:
             log.info("%s", download(entry, models / entry.folder, bars.update))
     return 0
 
 
-def agreed(options: argparse.Namespace) -> bool:
+def asked(options: argparse.Namespace) -> bool:
+    """Whether the person at the terminal agrees."""
     if not sys.stdin.isatty():
-        options.refuse("there is nobody to ask: read the licence above, then add --accept-licence")
+        options.refuse("there is nobody to ask: read the licence above, then add --accept")
     return input("Download on these terms? [y/N] ").strip().lower() in ("y", "yes")
 
 

@@ -229,6 +229,10 @@ CATALOG = (
 )
 
 
+NEEDED = ("osdface", "sd21-base", "retinaface-resnet50")
+"""The entries that OSDFace takes to restore the faces of a photo."""
+
+
 def entry_named(name: str) -> Entry:
     """Raises KeyError, whose text lists the names there are."""
     for entry in CATALOG:

@@ -22,18 +22,18 @@ def models_folder() -> Path:
     return Path.home() / ".osdface" / "models"
 
 
-def find(entry: Entry, roots: Iterable[Path] = ()) -> Path | None:
+def find(entry: Entry, roots: Iterable[Path] = (), *, under_any_name: bool = True) -> Path | None:
     """Where the entry's files are: their folder, or the file where it is a single one. None if they are nowhere.
 
     Looks in the places where they belong, by name and size: below our own models folder and every one of `roots`, in
-    facexlib's folder, in PyTorch's cache and in the hub's. A single file is then looked for by its sha256, under
-    any name, everywhere below those folders.
+    facexlib's folder, in PyTorch's cache and in the hub's. A single file is then looked for by its sha256, under any
+    name, everywhere below those folders, which can take a while: `under_any_name` false leaves that out.
     """
     roots = [models_folder(), *roots, *other_packages()]
     for folder in (folder for root in roots for folder in (root / entry.folder, root)):
         if all(is_there(folder / file.path, file) for file in entry.files):
             return entry.place(folder)
-    return in_hub_cache(entry) or by_sha256(entry, roots)
+    return in_hub_cache(entry) or (by_sha256(entry, roots) if under_any_name else None)
 
 
 def locate(path: str | Path) -> Path:

@@ -35,6 +35,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = base / "server.log"
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        environment |= dict.fromkeys(("HOME", "USERPROFILE"), str(base))  # where a person's agreements are kept
         with self.log.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [*command, "--port", str(self.port)], cwd=cwd, stdout=log, stderr=subprocess.STDOUT, env=environment

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from aiohttp import web
 
 EXTENSIONS = {".ckpt", ".pt", ".pth", ".bin", ".safetensors"}
 
@@ -207,6 +208,20 @@ def throw_exception_if_processing_interrupted() -> None:
         raise Interrupted
 
 
+class PromptServer:
+    """What nodes tell their pages, and the addresses at which pages ask."""
+
+    def __init__(self) -> None:
+        self.routes = web.RouteTableDef()
+        self.client_id: str | None = None
+        self.last_node_id: str | None = None
+        self.on_message: Any = None
+
+    def send_sync(self, event: str, data: Any, client: str | None = None) -> None:
+        if self.on_message:
+            self.on_message(event, data)
+
+
 def module(name: str, **content: Any) -> ModuleType:
     made = ModuleType(name)
     vars(made).update(content)
@@ -246,6 +261,8 @@ def install(base: str) -> FolderPaths:
     module("comfy.ldm.modules.attention", optimized_attention=None)
     module("comfy.utils", ProgressBar=ProgressBar)
     module("comfy.sd")
+    PromptServer.instance = PromptServer()  # type: ignore[attr-defined]
+    module("server", PromptServer=PromptServer)
     module("comfy.samplers", Sampler=object)
     module("comfy.model_sampling", V_PREDICTION=type("V_PREDICTION", (), {}))
     names = ["Image", "Mask", "Float", "Int", "String", "Boolean", "Combo", "Model", "Vae", "Conditioning"]

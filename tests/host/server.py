@@ -22,12 +22,15 @@ from aiohttp import WSMsgType, web
 from . import core_nodes, fakes
 from .client import ODD_NODES
 
+WORKER = web.AppKey("worker", asyncio.Task)
+
 
 class Host:
     """The nodes, and the prompts that run through them one after another."""
 
     def __init__(self, base: str, pack: Path):
         self.folders = fakes.install(base)
+        self.page = fakes.PromptServer.instance
         self.pack = pack
         nodes = load_pack("pack", pack / "__init__.py") + load_pack("odd_nodes", ODD_NODES)
         self.ours = {node.define_schema().node_id: node for node in nodes}
@@ -90,6 +93,7 @@ class Host:
             kind = node["class_type"]
             values = {n: run(v[0])[v[1]] if is_link(v) else v for n, v in node["inputs"].items()}
             tell("executing", {"node": key, "display_node": key})
+            self.page.last_node_id, self.page.on_message = key, tell
             fakes.State.on_progress = lambda value, total: tell("progress", {"value": value, "max": total, "node": key})
             mark = signature(key)
             if mark not in self.cache or info[kind]["output_node"]:
@@ -105,7 +109,7 @@ class Host:
                     error.node = key  # type: ignore[attr-defined]
                     raise
                 finally:
-                    fakes.State.on_progress = None
+                    fakes.State.on_progress = self.page.on_message = None
             if self.shown[mark]:
                 shown[key] = self.shown[mark]
                 tell("executed", {"node": key, "display_node": key, "output": shown[key]})
@@ -163,6 +167,11 @@ def load_pack(name: str, file: Path) -> list[Any]:
     spec.loader.exec_module(module)
     extension = asyncio.run(module.comfy_entrypoint())
     return asyncio.run(extension.get_node_list())
+
+
+def prefixed(route: web.RouteDef) -> web.RouteDef:
+    """What the page asks for, below /api as ComfyUI has all its addresses."""
+    return web.RouteDef(route.method, "/api" + route.path, route.handler, route.kwargs)
 
 
 def is_link(value: Any) -> bool:
@@ -281,10 +290,10 @@ def routes(host: Host) -> web.Application:
         return web.FileResponse(file) if file.is_file() else web.Response(status=404)
 
     app = web.Application(client_max_size=64 * 2**20)
-    app.add_routes(api)
+    app.add_routes([*host.page.routes, *(prefixed(route) for route in host.page.routes), *api])
 
-    async def start(_app: web.Application) -> None:
-        _app["worker"] = asyncio.create_task(host.work())
+    async def start(app: web.Application) -> None:
+        app[WORKER] = asyncio.create_task(host.work())
 
     app.on_startup.append(start)
     return app
