@@ -28,6 +28,11 @@ class Faults:
     ignores_range: bool = False
     stalls: int = 0
     """So many responses send half, then nothing more."""
+    endless: bool = False
+    """No length is promised, and no end comes."""
+    length: str = ""
+    """What the hub says a file's length is, whatever that means."""
+    retry_after: str = "0"
     pause: float = 0.0
     """Seconds between blocks."""
 
@@ -79,14 +84,15 @@ class Handler(BaseHTTPRequestHandler):
         hub.tokens.append((self.headers["Host"], self.headers.get("Authorization")))
         statuses = hub.faults.statuses.get(path)
         if statuses:
-            return self.head(statuses.pop(0), {"Retry-After": "0", "Content-Length": "0"})
+            return self.head(statuses.pop(0), {"Retry-After": hub.faults.retry_after, "Content-Length": "0"})
         if path.startswith("/store"):
             return self.content(path, hub.files[path.removeprefix("/store")], body)
         if path not in hub.files:
             return self.head(404, {"Content-Length": "0"})
         if "/resolve/" not in path:
             return self.content(path, hub.files[path], body)
-        linked = {"X-Linked-Etag": etag(hub.files[path]), "X-Linked-Size": str(len(hub.files[path]))}
+        linked = {"X-Linked-Etag": etag(hub.files[path])}
+        linked |= {} if hub.faults.endless else {"X-Linked-Size": hub.faults.length or str(len(hub.files[path]))}
         return self.head(302, {"Location": f"{hub.store}/store{path}", "Content-Length": "0"} | linked)
 
     def head(self, status: int, headers: dict[str, str]) -> None:
@@ -103,6 +109,10 @@ class Handler(BaseHTTPRequestHandler):
         start = int(asked[1]) if asked and not faults.ignores_range else 0
         if start:
             headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+        if faults.endless:
+            self.close_connection = True
+            self.head(206 if start else 200, headers)
+            return self.flood(path) if body else None
         self.head(206 if start else 200, headers | {"Content-Length": str(size - start)})
         if path in faults.wrong_bytes:
             data = bytes(len(data))
@@ -126,6 +136,14 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(5)
         if end < len(data):
             self.break_off(with_reset=len(faults.cuts) % 2 == 1)
+
+    def flood(self, path: str) -> None:
+        while self.server.faults.endless:
+            try:
+                self.wfile.write(bytes(BLOCK))
+            except OSError:  # the client has had enough
+                return
+            self.server.sent[path] += BLOCK
 
     def break_off(self, with_reset: bool) -> None:
         if with_reset:

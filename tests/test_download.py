@@ -135,6 +135,47 @@ def test_a_wrong_length_is_refused(hub, entry, tmp_path, promised, known):
     assert "net.pth" not in names(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["net.pth", "net.json"])
+def test_a_server_that_sends_without_end_is_cut_off(hub, entry, tmp_path, monkeypatch, name):
+    """At what no file of the catalogue is larger than; and what came is not kept."""
+    monkeypatch.setattr(transfer, "MOST_OF_JSON" if name.endswith("json") else "MOST", 400_000)
+    hub.files = {path.replace("net.pth", name): DATA for path in hub.files}
+    hub.faults.endless = True
+    with pytest.raises(DownloadError, match=f"{name}: it does not end within 400000 bytes"):
+        download(replace(entry, files=(File(name),)), tmp_path)
+    assert names(tmp_path) == set()
+    assert max(hub.sent.values()) < 10_000_000  # what was on its way
+
+
+def test_a_server_that_sends_without_end_leaves_the_disk_some_room(hub, entry, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=(64 << 20) + 300_000))
+    hub.faults.endless = True
+    with pytest.raises(DownloadError, match="it does not end within 300000 bytes"):
+        download(unknown(entry), tmp_path)
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("length", "arrives"), [("9" * 15, False), ("-1", True), ("2e6", True), ("9" * 5000, True), ("many", True)]
+)
+def test_lengths_that_cannot_be(hub, entry, tmp_path, length, arrives):
+    """What is no number says nothing; the store says how long the file is."""
+    hub.faults.length = length
+    if arrives:
+        assert download(unknown(entry), tmp_path).read_bytes() == DATA
+    else:
+        with pytest.raises(DownloadError, match=f"it has {length} bytes there, and must not have more than"):
+            download(replace(unknown(entry), sources=("hf:me/mirror",)), tmp_path)
+        assert hub.sent == {}
+
+
+def test_a_server_that_asks_for_weeks_of_patience_is_not_waited_for(hub, entry, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "WAIT", 0.05)
+    hub.faults.statuses, hub.faults.retry_after = {ON_HUB: [429, 503]}, "2000000"
+    assert download(entry, tmp_path).read_bytes() == DATA
+
+
 def test_a_source_that_has_no_such_file_is_passed_over(hub, entry, tmp_path, caplog):
     del hub.files[ON_HUB]
     assert download(entry, tmp_path).read_bytes() == DATA
@@ -219,7 +260,7 @@ def test_a_proxy_of_the_environment_is_used(hub, entry, tmp_path, monkeypatch):
 def test_a_disk_too_small_is_noticed_before_the_first_byte(hub, entry, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=len(DATA)))
-    with pytest.raises(DownloadError, match=r"GB are missing, but the disk has only 0.00 GB free. Make room"):
+    with pytest.raises(DownloadError, match=r"GB have to fit, but the disk has only 0.00 GB free. Make room"):
         download(entry, tmp_path)
     assert hub.sent[STORE] == 0
 

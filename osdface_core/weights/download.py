@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def download_file(file: File, entry: Entry, final: Path, on_progress: OnProgress
                 remote = look_up(http, source, file)
                 expected = known_sha256(final, file) or remote.sha256
                 part = part_of(final, expected or remote.etag)
-                check_space(part, remote)
+                remote = within_space(part, remote)
                 digest = transfer_checked(http, remote, part, expected, partial(on_progress, file.path))
             except (requests.RequestException, ChecksumError) as error:
                 problems.append(f"{source}: {error}")
@@ -119,11 +120,14 @@ def put_in_place(part: Path, final: Path) -> None:
         raise DownloadError(final, problem, advice) from error
 
 
-def check_space(part: Path, remote: Remote) -> None:
-    missing, free = (remote.size or 0) - size_of(part), shutil.disk_usage(part.parent).free
-    if missing > free - SPARE:
-        problem = f"{missing / 1e9:.2f} GB are missing, but the disk has only {free / 1e9:.2f} GB free."
+def within_space(part: Path, remote: Remote) -> Remote:
+    """The same file, of which no more is taken than the disk has room for, however long it says it is."""
+    free = shutil.disk_usage(part.parent).free
+    room = size_of(part) + free - SPARE
+    if (remote.size or 0) > room:
+        problem = f"{(remote.size or 0) / 1e9:.2f} GB have to fit, but the disk has only {free / 1e9:.2f} GB free."
         raise DownloadError(part, problem, "Make room, or choose another folder.")
+    return replace(remote, most=min(remote.most, room))
 
 
 def transfer_checked(
@@ -132,7 +136,11 @@ def transfer_checked(
     """Fill `part` and return its sha256. Bytes of an earlier attempt that prove wrong are fetched once more."""
     resumed = size_of(part) > 0
     while True:
-        transfer(http, remote, part, on_progress)
+        try:
+            transfer(http, remote, part, on_progress)
+        except ChecksumError:
+            discard(part)
+            raise
         digest = sha256(part)
         if expected in (None, digest):
             return digest

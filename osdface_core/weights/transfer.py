@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import RawIOBase
 from pathlib import Path
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -25,6 +26,14 @@ TIMEOUT = (10.0, 30.0)
 PATIENCE = 5
 """How often in a row a connection may break without a new byte before the source is given up."""
 
+MOST = 6_000_000_000
+"""More than any file of the catalogue has: what a server sends of one whose size nobody knows."""
+
+MOST_OF_JSON = 1_000_000
+
+WAIT = 60.0
+"""Seconds, at most, that a busy server may ask to be left alone before the next try."""
+
 ANOTHER_FILE = "This source has another file under its name."
 
 OnBytes = Callable[[int, int | None], None]
@@ -32,18 +41,27 @@ OnBytes = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class Remote:
-    """What a server says of a file."""
+    """What a server says of a file. most: what it may send."""
 
     url: str
     headers: dict[str, str] = field(repr=False)
     size: int | None
+    most: int
     sha256: str | None
     etag: str
 
 
+class Retries(Retry):
+    """As a busy server asks for, within reason."""
+
+    def get_retry_after(self, response: Any) -> float | None:
+        asked = super().get_retry_after(response)
+        return None if asked is None else min(asked, WAIT)
+
+
 def session() -> requests.Session:
     """Proxies are taken from the environment. Servers that are busy are asked again, when they say so."""
-    retry = Retry(4, connect=1, read=0, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+    retry = Retries(4, connect=1, read=0, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
     http = requests.Session()
     for scheme in ("http://", "https://"):
         http.mount(scheme, HTTPAdapter(max_retries=retry))
@@ -60,12 +78,16 @@ def look_up(http: requests.Session, source: str, file: File) -> Remote:
     told = next((hop.headers for hop in response.history if "X-Linked-Etag" in hop.headers), response.headers)
     etag = (told.get("X-Linked-Etag") or told.get("ETag") or "").removeprefix("W/").strip('"')
     length = told.get("X-Linked-Size") or response.headers.get("Content-Length")
-    size = int(length) if length else file.size
+    size = int(length) if re.fullmatch("[0-9]{1,18}", length or "") else file.size
+    most = MOST_OF_JSON if file.path.endswith(".json") else MOST
     if file.size is not None and size != file.size:
         raise ChecksumError(url, f"it has {size} bytes there, expected {file.size}.", ANOTHER_FILE)
+    if size is not None and not 0 <= size <= most:
+        raise ChecksumError(url, f"it has {size} bytes there, and must not have more than {most}.", ANOTHER_FILE)
     if file.sha256 is None and response.headers.get("Content-Type", "").startswith("text/html"):
         raise ChecksumError(url, "a web page came instead of the file.", "Does the network want you to sign in?")
-    return Remote(url, headers, size, etag if re.fullmatch("[0-9a-f]{64}", etag) else None, etag)
+    most = most if size is None else size
+    return Remote(url, headers, size, most, etag if re.fullmatch("[0-9a-f]{64}", etag) else None, etag)
 
 
 def address(source: str, path: str) -> tuple[str, dict[str, str]]:
@@ -111,8 +133,8 @@ def stream(http: requests.Session, remote: Remote, part: Path, on_progress: OnBy
             file.truncate(done := 0)
         for chunk in response.iter_content(CHUNK):
             done += len(chunk)
-            if remote.size is not None and done > remote.size:
-                raise ChecksumError(remote.url, f"it is longer than the {remote.size} bytes promised.", ANOTHER_FILE)
+            if done > remote.most:
+                raise ChecksumError(remote.url, f"it does not end within {remote.most} bytes.", ANOTHER_FILE)
             append(file, chunk, part)
             on_progress(done, remote.size)
         os.fsync(file.fileno())
