@@ -13,7 +13,7 @@ from osdface_core import Faces, ImageError, align_faces, restore_image
 from osdface_core.cli import main
 from osdface_core.cli.video import frame_files
 from osdface_core.files.photos import read_photo, write_photo
-from osdface_core.files.videos import VideoFile, write_video
+from osdface_core.files.videos import VideoFile, check_output, write_video
 from osdface_core.video.denoise import steady_crops
 from osdface_core.video.restore import follow_faces, restore_video
 
@@ -163,6 +163,34 @@ def test_files_that_are_no_videos_are_named(tmp_path):
     video = VideoFile(record(tmp_path / "a.mp4"))
     with pytest.raises(ImageError, match=r"Choose one of \.mp4"):
         write_video(tmp_path / "b.gif", iter([]), video)
+
+
+def with_opus(path):
+    """A clip whose sound a .mov cannot hold."""
+    with av.open(str(record(path.with_suffix(".mp4")))) as source, av.open(str(path), "w") as target:
+        video, sound = (
+            target.add_stream_from_template(source.streams.video[0]),
+            target.add_stream("libopus", rate=48000),
+        )
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                target.mux(packet)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), format="s16", layout="mono")
+        silence.sample_rate = 48000
+        target.mux([*sound.encode(silence), *sound.encode()])
+    return path
+
+
+def test_what_cannot_be_written_is_refused_before_a_frame_is_looked_at(tmp_path, monkeypatch, caplog):
+    clip = with_opus(tmp_path / "a.mkv")
+    monkeypatch.setattr("osdface_core.cli.video.follow_faces", lambda *_, **__: pytest.fail("it looked"))
+    for name, reason in (("b.mov", "If its sound does not fit into .mov"), ("b.webm", "Choose one of .mp4")):
+        assert main(["restore", str(clip), "-o", str(tmp_path / name), "--device", "cpu"]) == 1
+        assert reason in caplog.text
+    for name in ("b.mp4", "b.mkv"):
+        check_output(tmp_path / name, VideoFile(clip))
+    assert not list(tmp_path.glob("b.*"))
 
 
 def test_the_command_restores_a_video_and_a_folder_of_frames(shared, tmp_path, astronaut, monkeypatch):

@@ -17,7 +17,7 @@ from ..errors import ImageError
 from ..faces import FaceReport
 from ..files.photos import SUFFIXES as PHOTOS
 from ..files.photos import Photo, read_photo, write_photo
-from ..files.videos import SUFFIXES, VideoFile, write_video
+from ..files.videos import SUFFIXES, VideoFile, check_output, write_video
 from ..inference.restorer import as_restorer
 from ..models.osdface import OSDFaceModel
 from ..models.restorer import Restorer
@@ -60,6 +60,8 @@ def restore_clip(
 ) -> Json:
     """A video, or a folder of frames, from disk to disk. Returns what became of the faces. Raises ImageError."""
     video = None if options.frames else VideoFile(source)
+    if video is not None:
+        check_output(output, video)
     files = frame_files(source) if video is None else []
     count = len(files) if video is None else video.frame_count
     passes = 3 if options.min_identity > 0 else 2

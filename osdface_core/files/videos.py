@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -90,21 +91,48 @@ def write_video(path: str | Path, frames: Iterator[Tensor], like: VideoFile) -> 
     Raises ImageError where this kind of file is not written, or cannot hold the sound; OSError where the disk fails.
     """
     path, av = Path(path), library("av")
+    kind = container_of(path)
+    options = {"movflags": "+faststart"} if kind != "matroska" else {}
+    with (
+        atomic_write(path) as partial,
+        like.opened() as source,
+        refused(path),
+        av.open(str(partial), "w", format=kind, options=options) as target,
+    ):
+        write_streams(target, source, frames, like)
+
+
+def check_output(path: Path, like: VideoFile) -> None:
+    """Raises ImageError where `write_video` could not: asked of the container, before any work."""
+    av, kind = library("av"), container_of(path)
+    with like.opened() as source, refused(path), av.open(BytesIO(), "w", format=kind) as target:
+        video = target.add_stream("libx264", rate=like.rate)
+        video.width, video.height, video.pix_fmt = 16, 16, "yuv420p"
+        for stream in source.streams.audio:
+            target.add_stream_from_template(stream)
+        target.start_encoding()
+
+
+def container_of(path: Path) -> str:
+    """What PyAV calls the kind of file. Raises ImageError where it is not written."""
     if path.suffix.lower() not in CONTAINERS:
         raise ImageError(f"{path}: this kind of video is not written. Choose one of {', '.join(CONTAINERS)}.")
-    with atomic_write(path) as partial, like.opened() as source:
-        try:
-            kind = CONTAINERS[path.suffix.lower()]
-            options = {"movflags": "+faststart"} if kind != "matroska" else {}
-            with av.open(str(partial), "w", format=kind, options=options) as target:
-                write_streams(target, source, frames, like)
-        except (av.error.FFmpegError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno in (13, 28, 30):  # no permission, full, read-only
-                raise OSError(error.errno, error.strerror) from error
-            raise ImageError(
-                f"{path}: the video cannot be written ({error}). If its sound does not fit into {path.suffix}, .mkv "
-                "takes it."
-            ) from error
+    return CONTAINERS[path.suffix.lower()]
+
+
+@contextmanager
+def refused(path: Path) -> Iterator[None]:
+    """What PyAV raises within, as an ImageError, or as the disk's OSError."""
+    av = library("av")
+    try:
+        yield
+    except (av.error.FFmpegError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in (13, 28, 30):  # no permission, full, read-only
+            raise OSError(error.errno, error.strerror) from error
+        raise ImageError(
+            f"{path}: the video cannot be written ({error}). If its sound does not fit into {path.suffix}, .mkv "
+            "takes it."
+        ) from error
 
 
 def write_streams(target: Any, source: Any, frames: Iterator[Tensor], like: VideoFile) -> None:
