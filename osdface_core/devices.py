@@ -17,6 +17,19 @@ def precise(device: torch.device) -> torch.dtype:
     return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 
 
+def best_device() -> str:
+    """What to compute on where nobody says: the machine's accelerator (cuda, mps, xpu …), else cpu."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return "cpu" if accelerator is None else accelerator.type
+
+
+def for_photos(device: str | torch.device) -> torch.device:
+    """Where photos are while networks compute on `device`: with them on CUDA, elsewhere in main memory, since other
+    devices lack, from one PyTorch to the next, some of what cutting faces out and pasting them takes."""
+    device = torch.device(device)
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
 def pinned(tensor: Tensor) -> Tensor:
     """The tensor in pinned memory, from where a GPU copies by itself; as it is where the system refuses that."""
     try:

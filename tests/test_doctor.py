@@ -71,7 +71,7 @@ def raise_(error):
 @pytest.mark.parametrize(("cuda", "todo"), [(None, "Install a PyTorch for CUDA"), ("12.8", "Update the card's driver")])
 def test_a_card_that_pytorch_does_not_use_is_named(monkeypatch, cuda, todo):
     monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(doctor.torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(doctor, "best_device", lambda: "cpu")
     monkeypatch.setattr(doctor.torch.version, "cuda", cuda)
     monkeypatch.setattr(doctor.shutil, "which", lambda _name: None)
     assert doctor.device().todo == ""

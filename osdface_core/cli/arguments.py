@@ -7,8 +7,6 @@ from math import isinf
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..errors import OptionError
 from ..option_fields import Options, kind_of
 
@@ -88,10 +86,3 @@ def validate(options: argparse.Namespace, *kinds: type[Options]) -> None:
 def refuse(options: argparse.Namespace, error: OptionError) -> None:
     """End the command as wrong usage, naming the flag."""
     options.refuse(f"{flag_of(error.name)} {error.value}: {error.problem}")
-
-
-def best_device() -> str:
-    """The device to compute on where none is named."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..command import command
 from ..detection.detector import RetinaFace
+from ..devices import for_photos
 from ..errors import ImageError
 from ..faces import FaceCrops, Faces
 from ..files.photos import read_photo
@@ -105,7 +106,7 @@ def person_in(photos: Sequence[Path], detector: RetinaFace, crop_size: int, devi
     """The largest face of every photo, all of one person. Raises ImageError for a photo without a face."""
     found: list[FaceCrops] = []
     for photo in photos:
-        pixels = read_photo(photo).pixels.to(device)
+        pixels = read_photo(photo).pixels.to(for_photos(device))
         face, _ = select_by_rule(detector.detect(pixels), "largest")
         found.append(align_faces(pixels, face, crop_size))
         if not len(found[-1]):

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
+from ..devices import best_device
 from ..diagnosis.installation import examine
 from ..models.precision import Precision
 from ..options import Load
-from .arguments import add_files, add_options, best_device
+from .arguments import add_files, add_options
 from .outputs import printable
 
 FOR_PROOF = ("weights", "base", "device", "precision", "decoder", "detector")

@@ -11,12 +11,13 @@ import torch
 from tqdm import tqdm
 
 from ..detection.load import load_detector
+from ..devices import best_device
 from ..inference import load_model
 from ..inference.spandrel import load_restorer
 from ..options import Degrade, Evaluate, Load
 from ..recognition.embedders import load_embedder
 from ..serialization import Json
-from .arguments import add_files, add_options, best_device, validate
+from .arguments import add_files, add_options, validate
 from .outputs import refuse_to_overwrite
 
 if TYPE_CHECKING:

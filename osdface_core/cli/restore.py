@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..devices import for_photos
 from ..errors import ImageError, OptionError, OSDFaceError
 from ..files.photos import SUFFIXES, read_photo, write_photo
 from ..inference.restorer import as_restorer
@@ -129,7 +130,7 @@ def restore_still(
 ) -> Json:
     """One photo. Returns what became of its faces."""
     photo = read_photo(path)
-    pixels = photo.pixels.to(options.device)
+    pixels = photo.pixels.to(for_photos(options.device))
     output.parent.mkdir(parents=True, exist_ok=True)
     if choice is None:
         seed = AUTHORS_SEED if options.exact and options.seed is None else options.seed

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..compositing.paste import Composite
+from ..devices import for_photos
 from ..errors import ImageError
 from ..faces import FaceReport
 from ..files.photos import SUFFIXES as PHOTOS
@@ -77,7 +78,7 @@ def restore_clip(
 
     def frames(keep: bool = False) -> Iterator[Tensor]:
         for pixels in photos(keep) if video is None else video.frames():
-            yield pixels.to(options.device)
+            yield pixels.to(for_photos(options.device))
             bar.update()
 
     entries: list[FaceReport] = []

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from ..detection.load import DETECTORS, STARTER, find_weights
+from ..devices import best_device
 from ..errors import MissingLibraryError
 from ..libraries import LIBRARIES, how_to_get, is_installed, library
 from ..weights.catalog import entry_named, entry_of
@@ -49,8 +50,8 @@ def device() -> Finding:
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 1e9
         return Finding("device", f"{torch.cuda.get_device_name()}, {memory:.0f} GB")
-    if torch.backends.mps.is_available():
-        return Finding("device", "mps")
+    if (kind := best_device()) != "cpu":
+        return Finding("device", kind)
     if shutil.which("nvidia-smi"):
         if torch.version.cuda is None:
             todo = "Install a PyTorch for CUDA: https://pytorch.org/get-started has the command for this system."

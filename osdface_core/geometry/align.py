@@ -151,5 +151,8 @@ def warp(
         along_x = to_image[axis, 0] * x * 2 / length
         along_y = (to_image[axis, 1] * y + to_image[axis, 2] + 0.5) * 2 / length - 1
         grid[..., axis] = along_x.to(grid)[None, :] + along_y.to(grid)[:, None]
+    if padding == "border":  # which MPS does not have: nothing is taken from beyond the centres of the outermost pixels
+        most = 1 - 1 / torch.tensor([image.shape[2], image.shape[1]], device=image.device)
+        grid, padding = grid.minimum(most).maximum(-most), "reflection"
     output = F.grid_sample(image[None], grid[None], mode="bilinear", padding_mode=padding, align_corners=False)
     return F.avg_pool2d(output, samples)[0] if samples > 1 else output[0]

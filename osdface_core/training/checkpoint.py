@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import OSDFaceError, WeightsError
+from ..files.atomic_write import replace_patiently
 from ..serialization import Json
 from ..weights.files import Tensors, read_safetensors, sha256
 from .processes import together
@@ -87,14 +88,14 @@ class Checkpoints:
             part.mkdir()
             write_checkpoint(part, state)
             shutil.rmtree(path, ignore_errors=True)  # a damaged one that was passed over
-            os.replace(part, path)
+            replace_patiently(part, path)
         except (OSError, SafetensorError) as error:
             advice = "Make room, and start the same command again: it goes on from the checkpoint before."
             raise OSError(f"{path}: the checkpoint cannot be written ({error}). {advice}") from error
         there = checkpoints(self.folder)
         here = there.index(path)
         for other in [*there[: max(0, here + 1 - KEPT)], *there[here + 1 :]]:  # later ones were passed over
-            shutil.rmtree(other)
+            shutil.rmtree(other, ignore_errors=True)  # where a program holds on to it, with the next checkpoint
 
     def state(self) -> Json:
         """What has the same form at every step."""

@@ -152,7 +152,8 @@ def find_photos(config: DataConfig) -> list[Path]:
     for folder in map(Path, config.folders):
         if not folder.is_dir():
             raise ImageError(f"{folder}: there is no such folder. Check data.folders.")
-        files += sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+        there = (file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+        files += sorted(file for file in there if not file.name.startswith("._"))  # macOS's notes on a file
     if config.manifest is not None and config.groups:
         try:
             with open(config.manifest, newline="", encoding="utf-8") as lines:

@@ -139,7 +139,7 @@ def placed(face: Face, place: np.ndarray) -> Face:
 def thumbnails(image: Tensor) -> Tensor:
     """The frames [B,3,H,W] as small as `find_cuts` takes them, [B,3,24,32]."""
     check_image(image)
-    return F.interpolate(image, (24, 32), mode="area")
+    return F.interpolate(image, (24, 32), mode="bilinear", antialias=True)
 
 
 def find_cuts(thumbnails: Tensor) -> list[int]:
