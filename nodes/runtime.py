@@ -105,6 +105,7 @@ class Weights(OneStepRestorer):
 
     def vre(self, faces: int) -> VRE:
         """The embedder, ready for so many faces at once."""
+        self.model.check_files()
         load([self.unet], HELD["vre"] * faces)
         return self.model.vre
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from parity.single_file import TINY
 from safetensors.torch import save_file
 from windows_rules import mapped_files
 
-from osdface_core import ModelConfig, OSDFaceModel, VREConfig, load_detector, load_model
+from osdface_core import ModelConfig, OSDFaceModel, VREConfig, load_detector, load_model, restore_aligned
 from osdface_core.errors import NotACheckpointError, UnreadableFileError
-from osdface_core.weights import convert, load_bundle, save_bundle
+from osdface_core.inference.restorer import as_restorer
+from osdface_core.weights import convert, load_authors_files, load_bundle, save_bundle
 from osdface_core.weights.files import no_memory, read_tensors, sha256
 
 
@@ -141,6 +143,44 @@ def test_a_bundle_that_is_in_use_stays_and_the_new_one_is_kept_beside_it(tiny_we
         convert(tiny_weights / "ckpt", tiny_weights / "sd21base", bundle, dtype=torch.float16)
     assert same_weights(load_bundle(bundle), used)
     assert load_bundle(tmp_path / "bundle (1).safetensors").unet.conv_in.weight.dtype == torch.float16
+
+
+@pytest.mark.parametrize("change", ["cut short", "overwritten", "touched"])
+@pytest.mark.parametrize("route", ["bundle", "authors"])
+def test_a_mapped_file_that_was_changed_in_place_is_noticed_before_the_next_pass(tiny_weights, tmp_path, change, route):
+    """Cut short, it would end the process (SIGBUS); overwritten, it would give other faces without a word."""
+    if route == "bundle":
+        file = tmp_path / "bundle.safetensors"
+        convert(tiny_weights / "ckpt", tiny_weights / "sd21base", file)
+        model = load_bundle(file)
+    else:
+        shutil.copytree(tiny_weights / "sd21base", tmp_path / "base")
+        file = tmp_path / "base" / "vae" / "diffusion_pytorch_model.safetensors"
+        model = load_authors_files(tiny_weights / "ckpt", tmp_path / "base")
+    image = torch.rand(1, 3, 64, 96)
+    restore_aligned(image, model, exact=True)
+    with file.open("r+b") as written:
+        if change == "cut short":
+            written.truncate(1000)
+        elif change == "overwritten":
+            written.seek(5000)
+            written.write(b"other")
+        else:
+            os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+    for work in (lambda: restore_aligned(image, model, exact=True), lambda: as_restorer(model).vre(1)):
+        with pytest.raises(UnreadableFileError, match=f"{file.name}: it has changed since it was loaded"):
+            work()
+
+
+def test_a_new_file_under_its_name_leaves_what_is_mapped_as_it_was(tiny_weights, tmp_path):
+    bundle = tmp_path / "bundle.safetensors"
+    convert(tiny_weights / "ckpt", tiny_weights / "sd21base", bundle)
+    model, image = load_bundle(bundle), torch.rand(1, 3, 64, 96)
+    before = restore_aligned(image, model, exact=True)
+    convert(tiny_weights / "ckpt", tiny_weights / "sd21base", bundle, dtype=torch.float16)
+    assert torch.equal(restore_aligned(image, model, exact=True), before)
+    bundle.unlink()
+    assert torch.equal(restore_aligned(image, model, exact=True), before)
 
 
 NO_ROOM = """

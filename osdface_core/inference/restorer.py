@@ -14,6 +14,7 @@ class ModelRestorer(OneStepRestorer):
         self.model, self.crop_size, self.notice = model, model.config.crop_size, model.notice
 
     def vre(self, faces: int) -> VRE:
+        self.model.check_files()
         return self.model.vre
 
     def one_step(self, faces: int) -> OneStep:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import arithmetic, upload
+from ..files.mapped import MappedFile
 from ..limits import check_count, check_number
 from ..networks.config import UNetConfig, VAEConfig
 from ..networks.operations import TORCH, Operations
@@ -122,6 +123,8 @@ class OSDFaceModel(nn.Module):
         """Puts a part on the device, where not all of them are there at once."""
         self.vae_device: torch.device | None = None
         """Where the VAE computes, if not where the rest does."""
+        self.files: tuple[MappedFile, ...] = ()
+        """What weights were mapped from."""
         self.lock = threading.Lock()
         self.eval().requires_grad_(False)
 
@@ -130,9 +133,15 @@ class OSDFaceModel(nn.Module):
         """Where the model computes. Parts that take turns there may be elsewhere."""
         return self.vre.quantizer.embedding.device
 
+    def check_files(self) -> None:
+        """Before a pass. Raises UnreadableFileError where a file that weights are mapped from was changed in place."""
+        for file in self.files:
+            file.check()
+
     @property
     def one_step(self) -> OneStep:
-        """The restoration of plain image tensors of any size that the VAE takes."""
+        """The restoration of plain image tensors of any size that the VAE takes. Raises as `check_files` does."""
+        self.check_files()
         shifts: dict[int, list[Tensor]] = {}
 
         def predict_noise(latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from ..models.osdface import ModelConfig, OSDFaceModel
 from ..models.vre import VRE, VREConfig
 from ..networks.operations import TORCH, Operations
 from .catalog import entry_named
-from .files import Tensors, fill, read_tensors
+from .files import Tensors, fill, mapped_files, read_tensors
 from .lora import merge_lora
-from .sd21 import read_base
+from .sd21 import base_files, read_base
 
 VRE_FILE = "associate_2.ckpt"
 PROMPT_FILE = "embedding_change_weights.pth"
@@ -60,6 +60,7 @@ def load_authors_files(
     """
     config = config or ModelConfig()
     vre_path, lora_path, prompt_path = authors_paths(folder, config)
+    files = mapped_files(vre_path, prompt_path, *base_files(base))
     vre_tensors = read_vre(vre_path)
     config = replace(config, vre=sizes_of(vre_tensors, config.vre, vre_path))
     config, unet, vae = read_base(base, config)
@@ -68,6 +69,7 @@ def load_authors_files(
     fill_vre(model.vre, vre_tensors, vre_path, prompt_path)
     fill(model.unet, merge_lora(unet, read_tensors(lora_path)[0], lora_path), base)
     fill(model.vae, vae, base)
+    model.files = files
     return model
 
 

@@ -13,7 +13,7 @@ from ..errors import NotACheckpointError
 from ..files.atomic_write import atomic_write
 from ..models.osdface import ModelConfig, OSDFaceModel
 from ..networks.operations import TORCH, Operations
-from .files import fill, read_tensors, sha256
+from .files import fill, mapped_files, read_tensors, sha256
 
 FORMAT = "1"
 """Raised when a bundle changes in a way that older versions cannot read."""
@@ -66,11 +66,13 @@ def load_bundle(path: str | Path, ops: Operations = TORCH) -> OSDFaceModel:
 
     Raises a WeightsError where the file is no bundle, or a damaged one.
     """
+    files = mapped_files(Path(path))
     tensors, metadata = read_tensors(path)
     config = bundle_config(path, metadata)
     with torch.device("meta"):
         model = OSDFaceModel(config, metadata.get("notice", ""), ops)
     fill(model, tensors, path)
+    model.files = files
     return model
 
 

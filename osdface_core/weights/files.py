@@ -21,6 +21,7 @@ from ..errors import (
     UnsafeFileError,
     WeightsNotFoundError,
 )
+from ..files.mapped import MappedFile
 
 Tensors = dict[str, Tensor]
 
@@ -69,6 +70,15 @@ def read_tensors(path: str | Path) -> tuple[Tensors, dict[str, str]]:
         raise
 
 
+def mapped_files(*paths: Path) -> tuple[MappedFile, ...]:
+    """Those of the files that `read_tensors` will map, as they are now. What is missing it will name."""
+    return tuple(MappedFile.of(path) for path in paths if path.is_file() and not comes_with_us(path))
+
+
+def comes_with_us(path: Path) -> bool:
+    return path.resolve().is_relative_to(PACKAGE)
+
+
 def read_either_format(path: Path) -> tuple[Tensors, dict[str, str]]:
     with path.open("rb") as file:
         start = file.read(9)
@@ -94,7 +104,7 @@ def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             keys = file.keys()
             tensors = {key: file.get_tensor(key) for key in keys}
-            if path.resolve().is_relative_to(PACKAGE):
+            if comes_with_us(path):
                 tensors = {key: tensor.clone() for key, tensor in tensors.items()}
             return tensors, file.metadata() or {}
     except SafetensorError as error:
