@@ -16,6 +16,7 @@ import torch
 from conftest import ROOT
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from windows_rules import WindowsRules
 
 from osdface_core.training.checkpoint import CheckpointError, checkpoints
 from osdface_core.training.engine import train
@@ -212,6 +213,19 @@ def test_a_checkpoint_that_is_not_of_this_run_is_named(
     rewrite(folder / "checkpoint-0000004", LIES[lie])
     with pytest.raises(CheckpointError, match=r"checkpoint-0000004.*no checkpoint to go on from"):
         train(new(recipe, entry), entry, folder)
+
+
+def test_a_program_that_looks_at_a_checkpoint_is_waited_for(
+    folder: Path, recipe: Recipe, entry: StageRecipe, windows_rules: WindowsRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virus scanner, which has what is new open for a moment."""
+    monkeypatch.setattr("osdface_core.files.atomic_write.PAUSE", 0.01)
+    (newest,) = checkpoints(folder)[-1:]
+    shutil.rmtree(newest)
+    windows_rules.busy[str(folder / "checkpoint.part")] = 2
+    assert train(new(recipe, entry), entry, folder)
+    assert newest in checkpoints(folder)
+    assert windows_rules.refused.count(str(folder / "checkpoint.part")) == 2
 
 
 def test_a_run_in_half_precision_goes_on_where_it_was(recipe: Recipe, entry: StageRecipe, tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ def test_a_pair_depends_on_its_draw_alone(face_photos: Path) -> None:
     assert one["hq"].shape == one["lq"].shape == (3, 64, 64)
 
 
+def test_what_macos_keeps_about_a_photo_is_none(face_photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "._face_0.png").write_bytes(b"\0\x05\x16\x07")
+    (tmp_path / "face_0.png").write_bytes((face_photos / "face_0.png").read_bytes())
+    assert find_photos(config(tmp_path)) == [tmp_path / "face_0.png"]
+
+
 def test_without_degradation_both_are_the_same_window(face_photos: Path) -> None:
     pairs = FacePairs(config(face_photos, window=32, degradation=Degradation(passes=0)))
     for position in range(6):

@@ -77,8 +77,8 @@ def look_up(http: requests.Session, source: str, file: File) -> Remote:
     # the hub answers with a redirect to its store, and tells about the file in that answer
     told = next((hop.headers for hop in response.history if "X-Linked-Etag" in hop.headers), response.headers)
     etag = (told.get("X-Linked-Etag") or told.get("ETag") or "").removeprefix("W/").strip('"')
-    length = told.get("X-Linked-Size") or response.headers.get("Content-Length")
-    size = int(length) if re.fullmatch("[0-9]{1,18}", length or "") else file.size
+    length = told.get("X-Linked-Size") or response.headers.get("Content-Length") or ""
+    size = int(length) if re.fullmatch("[0-9]{1,18}", length) else file.size
     most = MOST_OF_JSON if file.path.endswith(".json") else MOST
     if file.size is not None and size != file.size:
         raise ChecksumError(url, f"it has {size} bytes there, expected {file.size}.", ANOTHER_FILE)
