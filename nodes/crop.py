@@ -1,9 +1,10 @@
-"""Cut aligned crops out of images, and put edited pixels back into them."""
+"""Cut aligned crops out of images, put edited pixels back into them, and bring crops together again."""
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces, align_faces
+from ..osdface_core.compositing.join import join_crops
 from ..osdface_core.options import Align
 from . import sockets
 from .runtime import intermediate, log
@@ -60,3 +61,29 @@ class OSDFaceSetCrops(io.ComfyNode):
         if not len(crops):
             return io.NodeOutput(crops)
         return io.NodeOutput(crops.with_images(intermediate(sockets.from_image(images))))
+
+
+class OSDFaceJoinCrops(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="OSDFaceJoinCrops",
+            display_name="Join Face Crops",
+            category=sockets.CATEGORY,
+            description="Brings two groups of face crops of the same images together again, so that Paste Faces pastes "
+            "all of them at once.",
+            search_aliases=["merge crops", "combine faces", "concat crops", "two restorers"],
+            inputs=[
+                sockets.Crops.Input("first", tooltip="For example the small faces, restored by one restorer."),
+                sockets.Crops.Input("second", tooltip="The other faces of the same images, restored by another."),
+            ],
+            outputs=[
+                sockets.Crops.Output(display_name="crops"),
+                io.Image.Output(display_name="images"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, first: FaceCrops, second: FaceCrops) -> io.NodeOutput:
+        crops = join_crops(first, second)
+        return io.NodeOutput(crops, sockets.crops_to_image(crops.images))

@@ -3,14 +3,14 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .color import OSDFaceMatchColor
-from .crop import OSDFaceCrop, OSDFaceSetCrops
+from .crop import OSDFaceCrop, OSDFaceJoinCrops, OSDFaceSetCrops
 from .detect import OSDFaceDetect
 from .download import OSDFaceDownloadWeights
 from .folders import register_folders
 from .identity import OSDFaceIdentity
 from .licences import register_routes
 from .load import OSDFaceLoadModel
-from .load_network import OSDFaceLoadDetector, OSDFaceLoadEmbedder, OSDFaceLoadParser
+from .load_network import OSDFaceLoadDetector, OSDFaceLoadEmbedder, OSDFaceLoadParser, OSDFaceLoadRestorer
 from .mask import OSDFaceMask
 from .native import OSDFaceModelFromComfy
 from .paste import OSDFacePaste
@@ -49,4 +49,6 @@ class OSDFaceExtension(ComfyExtension):
             OSDFaceLoadParser,
             OSDFaceMask,
             OSDFacePaste,
+            OSDFaceLoadRestorer,
+            OSDFaceJoinCrops,
         ]

@@ -19,7 +19,15 @@ from ..osdface_core.weights.catalog import CATALOG, Entry, entry_named, entry_of
 from ..osdface_core.weights.find import find
 
 WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY = "osdface", "facedetection", "facerecognition"
-"""Our keys in folder_paths."""
+RESTORERS_KEY = "facerestore_models"
+"""Our keys in folder_paths, the last shared with other packs."""
+UPSCALERS_KEY = "upscale_models"
+"""ComfyUI's own."""
+
+GFPGAN, RESTOREFORMER = "GFPGANv1.4.pth", "RestoreFormer.pth"
+"""The usual names of face restorers' files."""
+CALLED = ("gfpgan", "restoreformer", "codeformer")
+"""What face restorers are called where they lie among upscalers."""
 
 STARTER = "starter (built in)"
 AUTHORS = "authors' files in osdface"
@@ -36,8 +44,8 @@ _found: dict[str, Path] = {}
 
 def register_folders() -> None:
     """Tell ComfyUI where models live: models/osdface, and the folders other packs use for facexlib's networks."""
-    for key in (WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY):
-        for name in [key] if key == WEIGHTS else [key, "facexlib"]:
+    for key in (WEIGHTS, DETECTORS_KEY, EMBEDDERS_KEY, RESTORERS_KEY):
+        for name in [key] if key in (WEIGHTS, RESTORERS_KEY) else [key, "facexlib"]:
             folder_paths.add_model_folder_path(key, os.path.join(folder_paths.models_dir, name))
         paths, extensions = folder_paths.folder_names_and_paths[key]
         folder_paths.folder_names_and_paths[key] = (paths, set(extensions) | {".safetensors", ".pth", ".ckpt"})
@@ -104,6 +112,17 @@ def parser_options() -> list[str]:
     return known_files(DETECTORS_KEY, (PARSENET, BISENET)) or [NOTHING]
 
 
+def restorer_options() -> list[str]:
+    """The files in models/facerestore_models, face restorers among the upscalers, and the usual ones found elsewhere.
+
+    Other packs keep networks of other formats (.onnx) in the same folder.
+    """
+    own = [file for file in filenames(RESTORERS_KEY) if Path(file).suffix in (".pth", ".safetensors", ".ckpt")]
+    among = [f for f in filenames(UPSCALERS_KEY) if any(name in Path(f).name.lower() for name in CALLED)]
+    found = [file for file in known_files(RESTORERS_KEY, (GFPGAN, RESTOREFORMER)) if file not in own]
+    return [*own, *(f"{UPSCALERS_KEY}/{file}" for file in among), *found] or [NOTHING]
+
+
 def known_files(key: str, names: Iterable[str]) -> list[str]:
     """The files of these names in a key's folders, whatever their format, and those found elsewhere."""
     known = {Path(name).stem.lower() for name in names}
@@ -146,8 +165,10 @@ def file_path(key: str, option: str) -> Path | None:
     option = portable(option)
     if option == STARTER:
         return STARTER_DETECTOR
+    if option.startswith(f"{UPSCALERS_KEY}/"):
+        key, option = UPSCALERS_KEY, option.removeprefix(f"{UPSCALERS_KEY}/")
     path = folder_paths.get_full_path(key, option)
-    if path is None and option in (ARCFACE, PARSENET, BISENET, *DETECTORS.values()):
+    if path is None and option in (ARCFACE, PARSENET, BISENET, GFPGAN, RESTOREFORMER, *DETECTORS.values()):
         return find_entry(entry_of(option))
     return None if path is None else Path(path)
 

@@ -1,13 +1,20 @@
 """The VRE: what each face is restored towards."""
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops, Prompts, encode_prompts
+from ..osdface_core.errors import ImageError
 from ..osdface_core.models.token_map import token_map
 from ..osdface_core.options import Restore
 from . import sockets
-from .runtime import Weights, intermediate, progress
+from .runtime import intermediate, progress
 from .widgets import widget
+
+NO_VRE = (
+    "This restorer has no visual dictionary and takes no prompt. Connect Load OSDFace Model, or leave this node out."
+)
 
 
 class OSDFaceEncodePrompt(io.ComfyNode):
@@ -33,7 +40,9 @@ class OSDFaceEncodePrompt(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: Weights, crops: FaceCrops, batch_size: int) -> io.NodeOutput:
+    def execute(cls, model: Any, crops: FaceCrops, batch_size: int) -> io.NodeOutput:
+        if not hasattr(model, "vre"):
+            raise ImageError(NO_VRE)
         faces = model.at_once(min(batch_size, len(crops)))
         vre = model.vre(faces)
         prompts = encode_prompts(vre, crops, batch_size=faces, on_batch=progress())

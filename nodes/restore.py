@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops, Prompts
 from ..osdface_core.models.restorer import Restorer
-from ..osdface_core.options import Restore
+from ..osdface_core.options import TIMESTEP, Restore
 from . import sockets
 from .runtime import progress
 from .widgets import RestoreWidgets, widget
@@ -25,7 +25,7 @@ class OSDFaceRestore(io.ComfyNode):
             description="Restores aligned face crops in one step.",
             search_aliases=["restore crops", "osdface", "deblur face", "one step"],
             inputs=[
-                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model or OSDFace Model from SD 2.1."),
+                sockets.Model.Input("model", tooltip=sockets.ANY_MODEL),
                 sockets.Crops.Input("crops", tooltip="Connect Crop Faces."),
                 sockets.Prompt.Input(
                     "prompt",
@@ -37,6 +37,7 @@ class OSDFaceRestore(io.ComfyNode):
                 widget(Restore, "seed", control_after_generate=False, tooltip=SEED),
                 widget(Restore, "timestep"),
                 widget(Restore, "latent_strength", optional=True),
+                widget(Restore, "fidelity", optional=True),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),
@@ -52,10 +53,13 @@ class OSDFaceRestore(io.ComfyNode):
         crops: FaceCrops,
         sample: bool,
         seed: int,
+        timestep: int = TIMESTEP,
         prompt: Prompts | None = None,
         **options: Any,
     ) -> io.NodeOutput:
-        chosen = Restore(seed=seed if sample else None, **options)
+        untouched = timestep == TIMESTEP and "timestep" not in model.options  # a widget of OSDFace's
+        given = {"seed": seed if sample else None, "timestep": None if untouched else timestep}
+        chosen = Restore(**given, **options)
         chosen.validate()
         chosen.check_taken(model.options)
         if not len(crops):

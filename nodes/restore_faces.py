@@ -37,7 +37,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
             ],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a video."),
-                sockets.Model.Input("model", tooltip="Connect Load OSDFace Model or OSDFace Model from SD 2.1."),
+                sockets.Model.Input("model", tooltip=sockets.ANY_MODEL),
                 sockets.Detector.Input("detector", tooltip="Connect Load Face Detector."),
                 *widgets(PhotoWidgets, "faces", "strength"),
                 widget(PhotoWidgets, "threshold", advanced=True),
@@ -59,6 +59,7 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                     tooltip="Connect Load Face Parser to leave hands, hats and whatever else covers a face as it is.",
                 ),
                 *widgets(LeaveWidgets, "hair", "glasses", optional=True, advanced=True),
+                widget(PhotoWidgets, "fidelity", optional=True),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),

@@ -18,7 +18,8 @@ from torch import nn
 
 from ..osdface_core.batches import OnBatch
 from ..osdface_core.inference import networks, prepare
-from ..osdface_core.inference.memory import HELD, MOST, face_bytes, faces_that_fit, weight_bytes
+from ..osdface_core.inference.memory import HELD, MOST, face_bytes, that_fit, weight_bytes
+from ..osdface_core.inference.spandrel import FaceNetwork, SpandrelRestorer
 from ..osdface_core.models.one_step import OneStep
 from ..osdface_core.models.osdface import OSDFaceModel
 from ..osdface_core.models.precision import DTYPES, NAMES, Precision
@@ -27,6 +28,7 @@ from ..osdface_core.models.vre import VRE
 from ..osdface_core.networks.operations import TORCH
 from ..osdface_core.options import Restore
 from ..osdface_core.weights import read_model
+from ..osdface_core.weights.spandrel import read_restorer
 from .folders import FULL, base_path, decoder_path, fingerprint, weights_path
 from .operations import COMFYUI
 from .widgets import SAME
@@ -116,16 +118,36 @@ class Weights(OneStepRestorer):
 
     def at_once(self, faces: int) -> int:
         """As many of these as a graphics card holds at once beside the weights."""
-        card = self.unet.patcher.load_device
-        if card.type == "cpu":
-            return faces
-        kept = comfy.model_management.extra_reserved_memory() + weight_bytes(self.model)
-        free = comfy.model_management.get_total_memory(card) - kept
-        return faces_that_fit(self.model, free, most=faces)
+        return held_at_once(self.unet.patcher.load_device, weight_bytes(self.model), face_bytes(self.model), faces)
 
     def together(self, options: Restore, faces: int) -> int:
         """As many as the card holds, however many are asked for: ComfyUI makes room for them before they come."""
         return self.at_once(min(options.batch_size or MOST, faces))
+
+
+class OtherRestorer(SpandrelRestorer):
+    """A face restorer of spandrel's, as all nodes share it."""
+
+    def __init__(self, network: FaceNetwork):
+        super().__init__(network)
+        self.resident = Resident(network)
+
+    def ready(self, faces: int) -> FaceNetwork:
+        network: FaceNetwork = self.resident.use(self.network.face_bytes * faces)
+        return network
+
+    def at_once(self, faces: int) -> int:
+        card, weights = self.resident.patcher.load_device, weight_bytes(self.network)
+        return held_at_once(card, weights, self.network.face_bytes, faces)
+
+
+def held_at_once(card: torch.device, weights: float, each: float, faces: int) -> int:
+    """How many of so many faces, of `each` so many bytes, a card holds beside weights; in main memory all of them."""
+    if card.type == "cpu":
+        return faces
+    management = comfy.model_management
+    free = management.get_total_memory(card) - management.extra_reserved_memory() - weights
+    return that_fit(each, free, most=faces)
 
 
 _shared: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
@@ -171,6 +193,20 @@ def shared_weights(
 def shared_network(path: Path, read: Callable[[Path], torch.nn.Module]) -> Resident:
     """The network that `read` gets out of this file: the copy that is loaded already, if any."""
     return share((read, fingerprint(path)), lambda: Resident(read(path)))
+
+
+def shared_restorer(path: Path) -> OtherRestorer:
+    """The face restorer in this file: the copy that is loaded already, if any. In float32, unless ComfyUI was started
+    with another precision that the network is made for."""
+
+    def load_it() -> OtherRestorer:
+        network, management = FaceNetwork(read_restorer(path)), comfy.model_management
+        dtype = management.unet_dtype(management.get_torch_device(), supported_dtypes=[torch.float32])
+        if dtype in network.precisions:
+            network.to(dtype)
+        return OtherRestorer(network)
+
+    return share(("restorer", fingerprint(path)), load_it)
 
 
 def choose_precision(precision: str, encode: str, decode: str) -> Precision:

@@ -1,6 +1,7 @@
 """The pack's own socket types, and ComfyUI's images, masks and boxes as the core takes them.
 
-OSDFACE_MODEL     runtime.Weights or native.NativeWeights: the networks under ComfyUI's memory management
+OSDFACE_MODEL     any osdface_core Restorer (runtime.Weights, runtime.OtherRestorer, native.NativeWeights): its networks
+                  under ComfyUI's memory management
 OSDFACE_DETECTOR  runtime.Resident: RetinaFace, likewise
 OSDFACE_EMBEDDER  runtime.Resident: a face embedder, likewise
 OSDFACE_PARSER    runtime.Resident: a face parser, likewise
@@ -31,6 +32,7 @@ FaceLandmarks = io.Custom("FACE_LANDMARKS")
 """ComfyUI's own, which its API has no name for."""
 
 CATEGORY = "OSDFace"
+ANY_MODEL = "Connect Load OSDFace Model, OSDFace Model from SD 2.1 or Load Face Restorer."
 SHOWN_LINES = 4
 """How much of a summary a node shows: a video has a line for every frame."""
 

@@ -7,25 +7,24 @@ from safetensors.torch import save_file
 from spandrel.architectures.Compact import Compact
 from spandrel.architectures.RestoreFormer import RestoreFormer
 
-RESTORER, UPSCALER = "RestoreFormer.pth", "RealESRGAN_x4plus.safetensors"
-"""What the example workflows call them."""
+UPSCALER = "RealESRGAN_x4plus.safetensors"
 
 
-def write_restorer(folder: Path) -> Path:
+def write_restorer(path: Path) -> Path:
     """A RestoreFormer of 0.5 million values for faces of 512 pixels, nested as its authors' file is."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = RestoreFormer(
             n_embed=32, embed_dim=32, z_channels=32, ch=32, ch_mult=(1, 1, 1, 1, 1, 1), num_res_blocks=1
         )
-    torch.save({"params": network.state_dict()}, folder / RESTORER)
-    return folder / RESTORER
+    torch.save({"params": network.state_dict()}, path)
+    return path
 
 
-def write_upscaler(folder: Path, *, scale: int = 4, channels: int = 3, name: str = UPSCALER) -> Path:
+def write_upscaler(path: Path, *, scale: int = 4, channels: int = 3) -> Path:
     """A Real-ESRGAN (compact) of 4 features."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = Compact(num_in_ch=channels, num_out_ch=channels, num_feat=4, num_conv=2, upscale=scale)
-    save_file(network.state_dict(), folder / name)
-    return folder / name
+    save_file(network.state_dict(), path)
+    return path

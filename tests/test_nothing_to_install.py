@@ -49,7 +49,7 @@ def bare(script, base):
 
 
 def test_the_pack_is_imported(tmp_path):
-    assert bare("print(sum(name.startswith('OSDFace') for name in host.ours))", tmp_path) == 21
+    assert bare("print(sum(name.startswith('OSDFace') for name in host.ours))", tmp_path) == 23
 
 
 def test_a_face_is_found_and_restored(tmp_path):

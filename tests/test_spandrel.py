@@ -41,7 +41,7 @@ def small_crops():
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    return write_restorer(tmp_path_factory.mktemp("restorer"))
+    return write_restorer(tmp_path_factory.mktemp("restorer") / "RestoreFormer.pth")
 
 
 @pytest.fixture(scope="module")
@@ -181,13 +181,13 @@ def change(file, target, edit):
 
 
 def test_an_upscaler_is_no_face_restorer(tmp_path):
-    wrong = write_upscaler(tmp_path)
+    wrong = write_upscaler(tmp_path / "x4.safetensors")
     with pytest.raises(
         NotACheckpointError, match=r"this is RealESRGAN Compact, which .* knows no faces. Give it as --upscaler"
     ):
         load_restorer(wrong)
     with pytest.raises(NotACheckpointError, match="RealESRGAN Compact"):
-        load_restorer(write_upscaler(tmp_path, scale=1, name="denoiser.safetensors"))
+        load_restorer(write_upscaler(tmp_path / "denoiser.safetensors", scale=1))
 
 
 def test_a_file_that_ends_early_or_is_not_there_or_holds_something_else(file, tmp_path):
@@ -247,7 +247,7 @@ def test_without_spandrel_it_says_what_to_install(file, monkeypatch):
 
 
 def test_the_command_restores_with_it_and_enlarges_the_rest(file, tmp_path):
-    upscaler = write_upscaler(tmp_path, scale=2)
+    upscaler = write_upscaler(tmp_path / "x2.safetensors", scale=2)
     photo, out = ROOT / "photos" / "astronaut.png", tmp_path / "out.png"
     command = ["restore", str(photo), "-o", str(out), "--detector", "starter", "--restorer", str(file), "--report"]
     assert main([*command, "--upscaler", str(upscaler), "--device", "cpu"]) == 0

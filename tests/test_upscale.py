@@ -13,7 +13,7 @@ from osdface_core.pipeline import enlarged
 
 @pytest.fixture(scope="module")
 def upscaler(tmp_path_factory):
-    return load_upscaler(write_upscaler(tmp_path_factory.mktemp("upscaler"), scale=2))
+    return load_upscaler(write_upscaler(tmp_path_factory.mktemp("upscaler") / "x2.safetensors", scale=2))
 
 
 @pytest.fixture
@@ -93,9 +93,9 @@ def test_a_background_is_as_large_as_the_network_or_the_factor_says(upscaler, ph
 
 def test_what_is_no_upscaler_is_named_with_what_to_do(tmp_path, photo, upscaler):
     with pytest.raises(NotACheckpointError, match=r"this is RestoreFormer, .*Give it as --restorer"):
-        load_upscaler(write_restorer(tmp_path))
+        load_upscaler(write_restorer(tmp_path / "restorer.pth"))
     with pytest.raises(NotACheckpointError, match=r"takes 1 channels and gives 1.*RGB"):
-        load_upscaler(write_upscaler(tmp_path, channels=1, name="grey.safetensors"))
-    assert load_upscaler(write_upscaler(tmp_path, scale=1, name="clean.safetensors"))(photo).shape == photo.shape
+        load_upscaler(write_upscaler(tmp_path / "grey.safetensors", channels=1))
+    assert load_upscaler(write_upscaler(tmp_path / "clean.safetensors", scale=1))(photo).shape == photo.shape
     with pytest.raises(ImageError, match="Expected an image batch"):
         upscaler(photo[:, :1])

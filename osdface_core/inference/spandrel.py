@@ -22,7 +22,7 @@ from .memory import that_fit
 USUAL_SIDE = 512
 """All of them are trained on FFHQ's faces at this size."""
 
-HELD = 1.0e9
+HELD = 0.72e9
 """Bytes that a face of 512 pixels a side holds while one of them computes in float32, at most, by
 `benchmarks/restorers.py`."""
 

@@ -14,6 +14,8 @@ HUB = "hf:"
 
 FACEXLIB = "https://github.com/xinntao/facexlib/releases/download/"
 FACEXLIB_TERMS = "published with facexlib (MIT)"
+GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download/"
+GFPGAN_TERMS = "published with GFPGAN (Apache-2.0 but for the parts of others that its LICENSE lists)"
 OPEN_RAIL = "CreativeML Open RAIL++-M, with restrictions on use"
 
 
@@ -207,6 +209,32 @@ CATALOG = (
         sources=(FACEXLIB + "v0.1.0/", "hf:camenduru/PuLID/facexlib"),
         page=FACEXLIB + "v0.1.0/recognition_arcface_ir_se50.pth",
         licence=f"{FACEXLIB_TERMS}; trained on MS-Celeb-1M, a research data set since withdrawn",
+        redistributable=True,
+    ),
+    Entry(
+        name="gfpgan",
+        purpose="restores faces by a GAN in a fraction of OSDFace's time (GFPGAN 1.4)",
+        folder="facerestore_models",
+        files=(
+            File(
+                "GFPGANv1.4.pth",
+                348_632_874,
+                "e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
+            ),
+        ),
+        sources=(GFPGAN + "v1.3.4/", GFPGAN + "v1.3.0/", "hf:licyk/sd-upscaler-models/GFPGAN"),
+        page=GFPGAN + "v1.3.4/GFPGANv1.4.pth",
+        licence=f"{GFPGAN_TERMS}; trained on FFHQ, a data set under CC BY-NC-SA 4.0",
+        redistributable=True,
+    ),
+    Entry(
+        name="restoreformer",
+        purpose="restores faces with a dictionary and attention (RestoreFormer)",
+        folder="facerestore_models",
+        files=(File("RestoreFormer.pth"),),
+        sources=(GFPGAN + "v1.3.4/",),
+        page=GFPGAN + "v1.3.4/RestoreFormer.pth",
+        licence=f"{GFPGAN_TERMS}; trained on FFHQ, a data set under CC BY-NC-SA 4.0",
         redistributable=True,
     ),
     Entry(

@@ -18,11 +18,13 @@ import cv2
 import numpy as np
 from links import link
 from PIL import Image
+from spandrel_files import UPSCALER, write_restorer, write_upscaler
 
 ROOT = Path(__file__).parent.parent.parent
 PACK = "osdface-comfyui"
 ODD_NODES = Path(__file__).with_name("odd_nodes.py")
 DETECTOR = "detection_mobilenet0.25_Final.pth"
+RESTORER = "GFPGANv1.4.pth"
 STARTER = ROOT / "osdface_core" / "weights" / "starter" / "detector.safetensors"
 
 
@@ -128,10 +130,14 @@ def start_comfyui(base: Path, checkout: Path) -> Server:
 
 
 def furnish(base: Path, shared: Path | None) -> None:
-    """Put photos and a detector into a host's folders: the real one where the shared data is, else the starter's."""
+    """Put photos, a detector, and a small face restorer and upscaler into a host's folders: the real detector where the
+    shared data is, else the starter's."""
     inputs, detectors = base / "input", base / "models" / "facedetection"
-    for folder in (inputs, detectors):
+    restorers, upscalers = base / "models" / "facerestore_models", base / "models" / "upscale_models"
+    for folder in (inputs, detectors, restorers, upscalers):
         folder.mkdir(parents=True, exist_ok=True)
+    write_restorer(restorers / RESTORER)
+    write_upscaler(upscalers / UPSCALER)
     shutil.copy(ROOT / "photos" / "astronaut.png", inputs)
     Image.new("RGB", (300, 200), (90, 120, 150)).save(inputs / "noface.png")
     film(ROOT / "photos" / "astronaut.png", inputs / "astronaut.webm")

@@ -72,6 +72,11 @@ def make(folders: FolderPaths) -> dict[str, tuple[Schema, Any]]:
         scaled = F.interpolate(image.movedim(-1, 1), scale_factor=scale_by, mode="bicubic").movedim(1, -1)
         return (scaled.clamp(0, 1),)
 
+    def load_upscaler(model_name: str) -> tuple[Any, ...]:
+        from spandrel import ModelLoader  # which the server's start need not wait for
+
+        return (ModelLoader().load_from_file(folders.get_full_path_or_raise("upscale_models", model_name)).eval(),)
+
     def save_video(video: tuple[torch.Tensor, float], filename_prefix: str, **_format: str) -> dict[str, Any]:
         number = len(os.listdir(os.path.join(folders.base, "output"))) + 1
         name = f"{filename_prefix}_{number:05}_.webm"
@@ -200,6 +205,26 @@ def make(folders: FolderPaths) -> dict[str, tuple[Schema, Any]]:
                 category="image/upscaling",
             ),
             scale_by,
+        ),
+        "UpscaleModelLoader": (
+            Schema(
+                "UpscaleModelLoader",
+                [combo.Input("model_name", options=folders.get_filename_list("upscale_models"))],
+                [custom("UPSCALE_MODEL").Output()],
+                display_name="Load Upscale Model",
+                category="loaders",
+            ),
+            load_upscaler,
+        ),
+        "ImageUpscaleWithModel": (
+            Schema(
+                "ImageUpscaleWithModel",
+                [custom("UPSCALE_MODEL").Input("upscale_model"), Images.Input("image")],
+                [Images.Output()],
+                display_name="Upscale Image (using Model)",
+                category="image/upscaling",
+            ),
+            lambda upscale_model, image: (upscale_model(image.movedim(-1, 1)).movedim(1, -1).clone(),),
         ),
         "ImageBatch": (
             Schema(

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from .client import DETECTOR
+from spandrel_files import UPSCALER
+
+from .client import DETECTOR, RESTORER
 from .native_files import CHECKPOINT, FOLDER
 
 Prompt = dict[str, Any]
@@ -35,6 +37,35 @@ def all_in_one(image: str = "astronaut.png", **changes: Any) -> Prompt:
     return loaders(image) | {
         "restore": restore_faces(**changes),
         "save": node("SaveImage", images=["restore", 0], filename_prefix="all_in_one"),
+        "report": node("PreviewAny", source=["restore", 4]),
+    }
+
+
+def small_faces(image: str = "astronaut.png", largest: int = 100) -> Prompt:
+    """Faces up to a size by a light restorer, the others by OSDFace, all of them pasted at once."""
+    steps = {"batch_size": 4, "sample": False, "seed": 0, "timestep": 399}
+    return loaders(image) | {
+        "light": node("OSDFaceLoadRestorer", restorer=RESTORER),
+        "detect": node("OSDFaceDetect", image=["image", 0], detector=["detector", 0], threshold=0.8),
+        "select": node("OSDFaceSelect", faces=["detect", 0], rule="largest", count=1000, numbers="0", max_size=largest),
+        "small": node("OSDFaceCrop", image=["image", 0], faces=["select", 0], size=512),
+        "large": node("OSDFaceCrop", image=["image", 0], faces=["select", 1], size=256),
+        "restore small": node("OSDFaceRestore", model=["light", 0], crops=["small", 0], **steps),
+        "restore large": node("OSDFaceRestore", model=["model", 0], crops=["large", 0], **steps),
+        "join": node("OSDFaceJoinCrops", first=["restore small", 0], second=["restore large", 0]),
+        "paste": node("OSDFacePaste", image=["image", 0], crops=["join", 0], strength=1.0, feather=0.1),
+        "save": node("SaveImage", images=["paste", 0], filename_prefix="restored"),
+        "report": node("PreviewAny", source=["paste", 2]),
+    }
+
+
+def upscaled_by_model(image: str = "astronaut.png") -> Prompt:
+    """The photo enlarged by ComfyUI's own upscaling nodes, its faces restored and pasted into that."""
+    return loaders(image) | {
+        "upscaler": node("UpscaleModelLoader", model_name=UPSCALER),
+        "large": node("ImageUpscaleWithModel", upscale_model=["upscaler", 0], image=["image", 0]),
+        "restore": restore_faces(background=["large", 0], color="wavelet"),
+        "save": node("SaveImage", images=["restore", 0], filename_prefix="restored"),
         "report": node("PreviewAny", source=["restore", 4]),
     }
 

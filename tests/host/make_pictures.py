@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .client import ROOT, furnish, start_standin
+from .client import RESTORER, ROOT, furnish, start_standin
 from .frontend import HIDDEN, Frontend, open_frontend
 from .graphs import node, restore_faces, step_by_step
 from .record_object_info import RECORD
@@ -49,6 +49,10 @@ def everything() -> dict:
     prompt = step_by_step()
     prompt["match"] = node("OSDFaceMatchColor", restored=["set", 0], source=["crop", 0], method="wavelet", strength=1.0)
     prompt["all"] = restore_faces()
+    prompt["light"] = node("OSDFaceLoadRestorer", restorer=RESTORER)
+    prompt["join"] = node("OSDFaceJoinCrops", first=["restore", 0], second=["rest", 0])
+    prompt["rest"] = node("OSDFaceCrop", image=["image", 0], faces=["select", 1], size=256)
+    prompt["join 1"] = node("PreviewImage", images=["join", 1])
     for name, outputs in {"crop": [1], "restore": [1], "match": [1], "paste": [0], "all": [0]}.items():
         for output in outputs:
             prompt[f"{name} {output}"] = node("PreviewImage", images=[name, output])

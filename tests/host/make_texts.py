@@ -15,7 +15,7 @@ from typing import Any
 from .client import ROOT, furnish
 
 LANGUAGES = ("ja", "zh")
-OF_FILES = {"weights", "base", "decoder", "detector", "embedder", "parser"}
+OF_FILES = {"weights", "base", "decoder", "detector", "embedder", "parser", "restorer"}
 """Inputs that list what is on the machine."""
 TABLE = re.compile(r"(?<=\n## Inputs\n\n)(\|.*\n)+")
 HEAD = "| name | what to decide | type | default | range |\n|---|---|---|---|---|\n"
