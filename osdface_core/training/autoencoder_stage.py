@@ -6,13 +6,13 @@ from math import inf
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..files.atomic_write import atomic_write
 from ..limits import within
 from ..models.osdface import ModelConfig
 from ..networks.vae import VAE, sample
-from ..weights.files import fill
+from ..weights.files import fill, write_tensors
 from ..weights.sd21 import WEIGHT_NAMES
 from .assemble import own, read_vae
 from .losses import Losses
@@ -74,6 +74,7 @@ class AutoencoderStage(Stage):
         """A diffusers folder, `vae`, whose scaling factor brings latents to a standard deviation of 1."""
         config = replace(self.vae.config, scaling_factor=float(self.latent_square) ** -0.5)
         (folder / "vae").mkdir(parents=True, exist_ok=True)
-        (folder / "vae" / "config.json").write_text(json.dumps(config.to_json()), encoding="utf-8")
+        with atomic_write(folder / "vae" / "config.json") as partial:
+            partial.write_text(json.dumps(config.to_json()), encoding="utf-8")
         tensors = {key: tensor.contiguous().cpu() for key, tensor in self.vae.state_dict().items()}
-        save_file(tensors, folder / "vae" / WEIGHT_NAMES[0])
+        write_tensors(folder / "vae" / WEIGHT_NAMES[0], tensors)

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..detection.detector import RetinaFace
 from ..detection.load import load_retinaface
 from ..detection.overlay import draw_numbers
-from ..files.atomic_write import atomic_write
 from ..limits import within
 from ..models.osdface import ModelConfig
 from ..networks.retinaface import RetinaFaceConfig, RetinaFaceNet
+from ..weights.files import write_tensors
 from .losses import Losses
 from .stage import Batch, Stage
 
@@ -84,8 +83,7 @@ class DetectorStage(Stage):
             for key, value in self.student.state_dict().items()
         }
         metadata = {"licences": self.config.licences, "notice": self.config.notice}
-        with atomic_write(folder / "detector.safetensors") as partial:
-            save_file(tensors, partial, metadata)
+        write_tensors(folder / "detector.safetensors", tensors, metadata)
 
 
 def layers(network: nn.Module) -> Iterator[tuple[str, nn.Sequential]]:

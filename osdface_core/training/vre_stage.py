@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..limits import one_of, within
 from ..models.osdface import ModelConfig
-from ..weights.files import fill, read_tensors
+from ..weights.files import fill, read_tensors, write_tensors
 from .losses import Losses, association
 from .reconstruction import Reconstruction, ReconstructionConfig
 from .stage import Batch, Gather, Stage
@@ -87,7 +86,7 @@ class VREStage(Stage):
 
     def save(self, folder: Path) -> None:
         tensors = {key: tensor.contiguous().cpu() for key, tensor in self.autoencoder.state_dict().items()}
-        save_file(tensors, folder / FILE)
+        write_tensors(folder / FILE, tensors)
 
 
 def load_autoencoder(model: ModelConfig, folder: str | Path) -> VQAutoencoder:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from ..errors import KeysError, ShapeError, WeightsNotFoundError
 from ..files.atomic_write import atomic_write
@@ -13,7 +12,7 @@ from ..models.osdface import ModelConfig, OSDFaceModel
 from ..models.vre import VRE, VREConfig
 from ..networks.operations import TORCH, Operations
 from .catalog import entry_named
-from .files import Tensors, fill, mapped_files, read_tensors
+from .files import Tensors, fill, mapped_files, read_tensors, write_tensors
 from .lora import merge_lora
 from .sd21 import base_files, read_base
 
@@ -158,8 +157,7 @@ def write_authors_files(folder: str | Path, vre: VRE, lora: Tensors) -> None:
         torch.save({"state_dict": own}, path)
     with atomic_write(Path(folder) / PROMPT_FILE) as path:
         torch.save(mlp, path)
-    with atomic_write(Path(folder) / LORA_FILE) as path:
-        save_file(lora, path)
+    write_tensors(Path(folder) / LORA_FILE, lora)
 
 
 def part(tensors: Tensors, prefix: str) -> Tensors:

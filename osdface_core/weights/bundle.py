@@ -5,15 +5,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from ..command import command
 from ..errors import NotACheckpointError
-from ..files.atomic_write import atomic_write
 from ..models.osdface import ModelConfig, OSDFaceModel
 from ..networks.operations import TORCH, Operations
-from .files import fill, mapped_files, read_tensors, sha256
+from .files import fill, mapped_files, read_tensors, sha256, write_tensors
 
 FORMAT = "1"
 """Raised when a bundle changes in a way that older versions cannot read."""
@@ -39,7 +36,6 @@ def save_bundle(
     sources: the files the model was made from; their names, sizes and sha256 go into the metadata.
     Raises OSError where it cannot be written, for instance because there is no room.
     """
-    path = Path(path)
     origin = [{"name": file.name, "bytes": file.stat().st_size, "sha256": sha256(file)} for file in sources]
     metadata = {
         "osdface_bundle": FORMAT,
@@ -52,13 +48,7 @@ def save_bundle(
         key: (tensor if key.startswith("vre.") else tensor.to(dtype)).contiguous()
         for key, tensor in model.state_dict().items()
     }
-    with atomic_write(path) as partial:
-        try:
-            save_file(tensors, partial, metadata)
-        except SafetensorError as error:
-            size = sum(tensor.nbytes for tensor in tensors.values()) / 1e9
-            raise OSError(f"{error}; it takes {size:.2f} GB") from error
-        partial.chmod(0o644)
+    write_tensors(path, tensors, metadata)
 
 
 def load_bundle(path: str | Path, ops: Operations = TORCH) -> OSDFaceModel:

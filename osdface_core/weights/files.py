@@ -1,8 +1,10 @@
-"""Read tensors from a weights file without running anything that is in it."""
+"""Read tensors from a weights file without running anything that is in it; write them whole or not at all."""
 
 import hashlib
+import os
 import pickle
 import re
+import shutil
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import (
@@ -21,6 +24,7 @@ from ..errors import (
     UnsafeFileError,
     WeightsNotFoundError,
 )
+from ..files.atomic_write import atomic_write
 from ..files.mapped import MappedFile
 
 Tensors = dict[str, Tensor]
@@ -111,6 +115,27 @@ def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
         if "incomplete" in str(error):
             raise TruncatedFileError(path, f"the file ends too early ({error}).", AGAIN) from error
         raise NotACheckpointError(path, f"this is not a sound safetensors file ({error}).", AGAIN) from error
+
+
+def write_tensors(path: str | Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
+    """Write a .safetensors file, whole or not at all. Raises OSError, for instance because there is no room.
+
+    The library writes to a file beside it first, under a name that nobody finds again where the process is killed. It
+    gets a folder for that, which the next writer clears away.
+    """
+    with atomic_write(Path(path)) as partial:
+        folder = partial.with_suffix(".folder")
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.mkdir()
+            save_file(tensors, folder / partial.name, metadata)
+            os.replace(folder / partial.name, partial)
+        except SafetensorError as error:
+            size = sum(tensor.nbytes for tensor in tensors.values()) / 1e9
+            raise OSError(f"{error}; it takes {size:.2f} GB") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        partial.chmod(0o644)
 
 
 def no_memory(error: BaseException) -> bool:
