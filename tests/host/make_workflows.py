@@ -17,7 +17,18 @@ from parity import recipe
 
 from .client import ROOT, Server, furnish, start_comfyui, start_standin
 from .frontend import open_frontend
-from .graphs import FACE, STARTER, all_in_one, loaders, native_route, node, restore_faces, step_by_step, video
+from .graphs import (
+    FACE,
+    STARTER,
+    all_in_one,
+    loaders,
+    native_route,
+    node,
+    restore_faces,
+    small_faces,
+    step_by_step,
+    video,
+)
 from .native_files import write_native_files
 
 LOADERS = ["image", "model", "detector"]
@@ -78,6 +89,17 @@ WORKFLOWS: dict[str, tuple[dict[str, Any], list[list[str]]]] = {
     "video_tracking": (
         video(),
         [LOADERS, ["frames", "detect", "track"], ["crop", "steady", "restore"], ["paste", "create"], ["save"]],
+    ),
+    "small_faces": (
+        without_report(small_faces()),
+        [
+            ["image", "model", "light", "detector"],
+            ["detect", "select"],
+            ["small", "large"],
+            ["restore small", "restore large"],
+            ["join", "paste"],
+            ["save"],
+        ],
     ),
     "native_route": (native_route(), [["image", "checkpoint", "detector"], ["model", "restore"], ["save"], ["report"]]),
 }
