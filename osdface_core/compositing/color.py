@@ -15,6 +15,8 @@ from ..options import Color, MatchColor
 
 LEVELS = 5
 """Wavelet levels: colours are taken from structures of about 2^5 pixels and more in a 512-pixel crop."""
+FLAT = 1e-5
+"""Added to variances, so that a plain surface does not become noise."""
 
 
 def match_color(
@@ -40,27 +42,31 @@ def match_color(
     return restored.with_images(torch.lerp(images, METHODS[method](images, colours), strength))
 
 
-def wavelet(images: Tensor, colours: Tensor) -> Tensor:
-    """Low frequencies of `colours` under high frequencies of `images`, both [N,3,S,S]: local colours follow."""
-    return images - low_frequencies(images) + low_frequencies(colours)
+def wavelet(images: Tensor, colours: Tensor, reach: int | None = None) -> Tensor:
+    """Low frequencies of `colours` under high frequencies of `images`, both [N,3,H,W]: local colours follow.
+
+    reach: how far the first blur looks, in pixels; by default one for every 512 of the width.
+    """
+    reach = reach or max(images.shape[-1] // 512, 1)
+    return images - low_frequencies(images, reach) + low_frequencies(colours, reach)
 
 
 def adain(images: Tensor, colours: Tensor) -> Tensor:
-    """`images` with every channel's mean and spread from `colours`, both [N,3,S,S]: adaptive instance normalisation."""
-    spread, mean = torch.std_mean(images, dim=(2, 3), keepdim=True)
-    wanted_spread, wanted_mean = torch.std_mean(colours, dim=(2, 3), keepdim=True)
-    return (images - mean) * (wanted_spread / spread.clamp(min=1e-5)) + wanted_mean
+    """`images` with every channel's mean and spread from `colours`, both [N,3,H,W]: adaptive instance normalisation."""
+    mean, wanted_mean = (them.mean((2, 3), keepdim=True) for them in (images, colours))
+    spread, wanted_spread = ((them.var((2, 3), keepdim=True) + FLAT).sqrt() for them in (images, colours))
+    return (images - mean) / spread * wanted_spread + wanted_mean
 
 
 METHODS: dict[Color, Callable[[Tensor, Tensor], Tensor]] = {"wavelet": wavelet, "adain": adain}
 
 
-def low_frequencies(images: Tensor) -> Tensor:
-    """What is left of [N,3,S,S] after blurring at every level of the wavelet (à trous, binomial kernel)."""
+def low_frequencies(images: Tensor, reach: int) -> Tensor:
+    """What is left of [N,3,H,W] after blurring at every level of the wavelet (à trous, binomial kernel)."""
     kernel = torch.tensor([0.25, 0.5, 0.25]).to(images)
     weight = (kernel[:, None] * kernel[None, :]).expand(3, 1, 3, 3)
     for level in range(LEVELS):
-        reach = 2**level * max(images.shape[-1] // 512, 1)
-        padded = F.pad(images, (reach,) * 4, mode="replicate")
-        images = F.conv2d(padded, weight, groups=3, dilation=reach)
+        apart = 2**level * reach
+        padded = F.pad(images, (apart,) * 4, mode="replicate")
+        images = F.conv2d(padded, weight, groups=3, dilation=apart)
     return images
