@@ -13,7 +13,7 @@ from torch import Tensor
 from ..osdface_core.errors import ImageError, LoraError
 from ..osdface_core.inference.memory import HELD, MOST
 from ..osdface_core.models.one_step import OneStep
-from ..osdface_core.models.restorer import OneStepRestorer
+from ..osdface_core.models.restorer import OSDFaceRestorer
 from ..osdface_core.models.vre import VRE
 from ..osdface_core.options import Restore
 from ..osdface_core.weights.authors import LORA_FILE, load_authors_vre
@@ -51,12 +51,12 @@ class NoiseOfLatents(comfy.samplers.Sampler):
         return model_wrap.inner_model.process_latent_in((noisy - denoised) / sigmas[0])  # which ComfyUI undoes
 
 
-class NativeWeights(OneStepRestorer):
+class NativeWeights(OSDFaceRestorer):
     """The same restorer as runtime.Weights, with ComfyUI's MODEL and VAE behind it."""
 
     crop_size = 512
     notice = ""
-    options = OneStepRestorer.options - {"seed"}
+    options = OSDFaceRestorer.options - {"seed"}
     """ComfyUI's VAE gives the latent's mode only."""
 
     def __init__(self, model: Any, vae: Any, vre: Resident):

@@ -5,6 +5,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..osdface_core import FaceCrops, Prompts
+from ..osdface_core.errors import ImageError
 from ..osdface_core.models.restorer import Restorer
 from ..osdface_core.options import TIMESTEP, Restore
 from . import sockets
@@ -38,6 +39,12 @@ class OSDFaceRestore(io.ComfyNode):
                 widget(Restore, "timestep"),
                 widget(Restore, "latent_strength", optional=True),
                 widget(Restore, "fidelity", optional=True),
+                io.Conditioning.Input(
+                    "conditioning",
+                    optional=True,
+                    tooltip="Only for models that take a text, such as OSEDiff: connect CLIP Text Encode with SD 2.1's "
+                    "CLIP.",
+                ),
             ],
             outputs=[
                 sockets.Crops.Output(display_name="crops"),
@@ -55,6 +62,7 @@ class OSDFaceRestore(io.ComfyNode):
         seed: int,
         timestep: int = TIMESTEP,
         prompt: Prompts | None = None,
+        conditioning: Any = None,
         **options: Any,
     ) -> io.NodeOutput:
         untouched = timestep == TIMESTEP and "timestep" not in model.options  # a widget of OSDFace's
@@ -64,6 +72,10 @@ class OSDFaceRestore(io.ComfyNode):
         chosen.check_taken(model.options)
         if not len(crops):
             return io.NodeOutput(crops, sockets.crops_to_image(crops.images))
+        if conditioning is not None:
+            if prompt is not None:
+                raise ImageError("Connect prompt or conditioning, not both.")
+            prompt = sockets.from_conditioning(conditioning, len(crops))
         restored = model.restore(crops, chosen, prompts=prompt, on_batch=progress())
         advice = "" if crops.size == model.crop_size else OTHER_SIZE.format(crops.size, model.crop_size)
         return io.NodeOutput(restored, sockets.crops_to_image(restored.images), ui={"text": [advice]})

@@ -20,10 +20,12 @@ from ..osdface_core.batches import OnBatch
 from ..osdface_core.inference import networks, prepare
 from ..osdface_core.inference.memory import HELD, MOST, face_bytes, that_fit, weight_bytes
 from ..osdface_core.inference.spandrel import FaceNetwork, SpandrelRestorer
+from ..osdface_core.models.diffusion import OneStepModel
 from ..osdface_core.models.one_step import OneStep
 from ..osdface_core.models.osdface import OSDFaceModel
+from ..osdface_core.models.osediff import OSEDiffModel, TextPrompts
 from ..osdface_core.models.precision import DTYPES, NAMES, Precision
-from ..osdface_core.models.restorer import OneStepRestorer
+from ..osdface_core.models.restorer import OneStepRestorer, OSDFaceRestorer, OSEDiffRestorer
 from ..osdface_core.models.vre import VRE
 from ..osdface_core.networks.operations import TORCH
 from ..osdface_core.options import Restore
@@ -93,23 +95,17 @@ def load(residents: list[Resident], memory: float) -> None:
 
 
 class Weights(OneStepRestorer):
-    """OSDFace's networks, as all nodes share them."""
+    """A model's networks, as all nodes share them."""
 
-    def __init__(self, model: OSDFaceModel, vae_device: torch.device):
+    def __init__(self, model: OneStepModel, vae_device: torch.device):
         if model.notice:
             log.warning("OSDFace: %s", model.notice)
         self.notice, self.crop_size = model.notice, model.config.crop_size
         self.model, parts = model, networks(model)
         decoder = [model.decoder] if isinstance(model.decoder, nn.Module) else parts["decode"]
-        self.unet = Resident(nn.ModuleList([model.vre, *parts["unet"]]))
+        self.unet = Resident(nn.ModuleList([model.conditioner, *parts["unet"]]))
         vae = nn.ModuleList([*parts["encode"], *decoder])
         self.vae = Resident(vae, vae_device, comfy.model_management.vae_offload_device())
-
-    def vre(self, faces: int) -> VRE:
-        """The embedder, ready for so many faces at once."""
-        self.model.check_files()
-        load([self.unet], HELD["vre"] * faces)
-        return self.model.vre
 
     def one_step(self, faces: int) -> OneStep:
         """The restorer, ready for so many faces at once."""
@@ -123,6 +119,24 @@ class Weights(OneStepRestorer):
     def together(self, options: Restore, faces: int) -> int:
         """As many as the card holds, however many are asked for: ComfyUI makes room for them before they come."""
         return self.at_once(min(options.batch_size or MOST, faces))
+
+
+class OSDFaceWeights(Weights, OSDFaceRestorer):
+    model: OSDFaceModel
+
+    def vre(self, faces: int) -> VRE:
+        """The embedder, ready for so many faces at once."""
+        self.model.check_files()
+        load([self.unet], HELD["vre"] * faces)
+        return self.model.vre
+
+
+class OSEDiffWeights(Weights, OSEDiffRestorer):
+    model: OSEDiffModel
+
+    @property
+    def texts(self) -> TextPrompts:
+        return self.model.texts
 
 
 class OtherRestorer(SpandrelRestorer):
@@ -185,7 +199,7 @@ def shared_weights(
             model.precision = replace(model.precision, encode=computed.encode, decode=computed.decode)
         if comfy.model_management.force_channels_last():
             model.to(memory_format=torch.channels_last)
-        return Weights(model, vae_device)
+        return (OSEDiffWeights if isinstance(model, OSEDiffModel) else OSDFaceWeights)(model, vae_device)
 
     return share(key, load_them)
 

@@ -11,13 +11,14 @@ OSDFACE_PROMPT    osdface_core.Prompts
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..osdface_core import Composite
+from ..osdface_core import Composite, Prompts
 from ..osdface_core.errors import ImageError
 from ..osdface_core.faces import Box, Face, check_finite
 
@@ -61,6 +62,13 @@ def with_pixels(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
     if after is before:
         return image
     return torch.cat([to_image(after), image[..., 3:].to(after)], dim=-1)
+
+
+def from_conditioning(conditioning: list[tuple[Tensor, dict[str, Any]]], faces: int) -> Prompts:
+    """CONDITIONING of one text -> what so many faces are all told. Raises ImageError for several texts combined."""
+    if len(conditioning) != 1:
+        raise ImageError(f"This conditioning combines {len(conditioning)} texts; one is needed. Encode a single text.")
+    return Prompts.of_text(conditioning[0][0].float(), faces)
 
 
 def to_lines(faces: Iterable[Face], values: Iterable[float]) -> str:

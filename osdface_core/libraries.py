@@ -31,6 +31,7 @@ LIBRARIES = {
     "diffusers": Library("diffusers", "training", "diffusers", alone=False),
     "accelerate": Library("accelerate", "training", "accelerate", alone=False),
     "peft": Library("peft", "training", "peft", alone=False),
+    "transformers": Library("transformers", "texts that OSEDiff's weights do not hold", "transformers", alone=False),
     "yaml": Library("PyYAML", "training", "pyyaml"),
     "dlib": Library("dlib", "dlib's measures of faces", "dlib-bin"),
     "face_recognition_models": Library("dlib's models", "dlib's measures of faces", "face-recognition-models"),

@@ -45,6 +45,8 @@ Part = Literal[
 """The parts of a face that a parser tells apart."""
 Placement = Literal["auto", "whole", "parts"]
 Dtype = Literal["fp32", "fp16", "bf16"]
+Kind = Literal["osdface", "osediff"]
+"""The models that authors' files are of."""
 
 TIMESTEP = 399
 """The one timestep OSDFace was trained at."""
@@ -197,6 +199,11 @@ class Restore(Options):
         advanced=True,
         help="CodeFormer alone: higher stays closer to the damaged face, lower looks better.",
     )
+    prompt: str | None = option(
+        None,
+        advanced=True,
+        help="OSEDiff alone: a text such as 'woman, face, hair, smile', by default the first that its weights hold.",
+    )
 
     def check_taken(self, taken: Collection[str]) -> None:
         """Raises OptionError for a choice other than the default that a restorer does not take, by its name."""
@@ -345,6 +352,7 @@ class Convert(Options):
     """How a bundle is stored."""
 
     dtype: Dtype = option("fp32", choices=get_args(Dtype), help="Precision to store.")  # noqa: RUF009 (a literal)
+    kind: Kind = option("osdface", choices=get_args(Kind), help="Whose files they are.")  # noqa: RUF009 (a literal)
 
 
 @dataclass(frozen=True)

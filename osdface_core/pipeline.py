@@ -17,10 +17,13 @@ from .errors import ImageError
 from .faces import FaceCrops, Faces, check_image
 from .geometry.align import align_faces, whole_crops
 from .inference.restorer import as_restorer
+from .models.diffusion import OneStepModel
 from .models.one_step import check_restored
 from .models.osdface import OSDFaceModel
+from .models.osediff import OSEDiffModel
 from .models.restorer import Restorer
 from .options import Detect, PhotoOptions, Restore
+from .osediff import restore_exactly
 from .recognition.embedders import Embedder
 from .recognition.identity import check_identity
 from .selection.select import select_by_limits
@@ -38,7 +41,7 @@ class Restoration(NamedTuple):
 
 def restore_image(
     image: Tensor,
-    model: OSDFaceModel | Restorer,
+    model: OneStepModel | Restorer,
     detector: RetinaFace | None = None,
     *,
     faces: Faces | None = None,
@@ -53,7 +56,7 @@ def restore_image(
 ) -> Composite:
     """Restore every face in `image` [B,3,H,W], 0..1.
 
-    model: an OSDFaceModel, or any other `Restorer`.
+    model: an OSDFaceModel or OSEDiffModel, or any other `Restorer`.
     detector, faces or crops: what finds the faces, the faces themselves, or these cut out already.
     choose: takes the aligned crops and gives those to restore, as the functions in `select.py` do.
     background: the same images at any other size, to paste into; `image` itself by default.
@@ -175,17 +178,20 @@ def enlarged(image: Tensor, factor: float, upscaler: Callable[[Tensor], Tensor] 
 
 @torch.no_grad()
 def restore_aligned(
-    image: Tensor, model: OSDFaceModel | Restorer, *, exact: bool = False, seed: int | None = None, **options: Any
+    image: Tensor, model: OneStepModel | Restorer, *, exact: bool = False, seed: int | None = None, **options: Any
 ) -> Tensor:
     """Restore one image [1,3,H,W] that is an aligned face already: a crop of the restorer's size comes back.
 
-    exact: as the authors' program treats it. A square image is brought to the crop size without anti-aliasing, corners
-        on corners; any other is processed at its own size. They sample the posterior: give a seed.
-    options: the other fields of `options.Restore`, by their names; not with `exact`.
+    exact: as the authors' program treats it. By OSDFace a square image is brought to the crop size without
+        anti-aliasing, corners on corners; any other is processed at its own size. By OSEDiff's, see
+        `osediff.restore_exactly`. They sample the posterior: give a seed.
+    options: the other fields of `options.Restore`, by their names; with `exact` OSEDiff's, and none of OSDFace.
     Raises ImageError for an image that is not square, unless `exact`, and where the networks give no numbers.
     """
     check_image(image)
     height, width = image.shape[2:]
+    if exact and isinstance(model, OSEDiffModel):
+        return restore_exactly(image, model, seed=seed, **options)
     if exact and isinstance(model, OSDFaceModel):
         size = (model.config.crop_size, model.config.crop_size)
         if height == width:
@@ -193,7 +199,7 @@ def restore_aligned(
         image = upload(image, model.device)
         return check_restored(model.one_step(image, model.vre(image).embeds, seed))
     if exact:
-        raise ImageError("There is no program of OSDFace's authors for this restorer: leave out exact.")
+        raise ImageError("There is no program of its authors for this restorer: leave out exact.")
     if height != width:
         raise ImageError(
             f"An aligned face must be square; this image is {width}x{height}. Let its faces be detected instead, or "

@@ -12,14 +12,17 @@ from host.native_files import write_native_files
 from host.server import Host
 from hub import Hub
 from parity import recipe
+from parity.osediff import load_recipe
 from safetensors.torch import save_file
 from windows_rules import WindowsRules
 
 import osdface_core
 from osdface_core import Face, OSDFaceModel, RetinaFace
 from osdface_core.geometry.align import FFHQ_TEMPLATE_512
+from osdface_core.models.osediff import OSEDiffModel
 from osdface_core.weights import load_authors_files, read_model
 from osdface_core.weights.files import read_tensors
+from osdface_core.weights.osediff import load_osediff
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("OSDFACE_SHARED", ROOT.parent / "shared")).resolve() / "data"
@@ -40,6 +43,26 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     recipe.write_weights("tiny", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def kit(shared: Path) -> Path:
+    """What OSEDiff's own program was recorded with, and its recordings."""
+    return shared / "parity_osediff"
+
+
+@pytest.fixture(scope="session")
+def osediff_files(kit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OSEDiff's files at the tiny size, filled by the kit: two .pkl and sd21base/ with a text encoder."""
+    folder = tmp_path_factory.mktemp("osediff")
+    load_recipe(kit).write("tiny", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def osediff(osediff_files: Path) -> OSEDiffModel:
+    """A small model of OSEDiff's own structure, with pseudo-random weights that react to their input."""
+    return load_osediff(osediff_files / "osediff_face.pkl", osediff_files / "sd21base")
 
 
 @pytest.fixture(scope="session", params=["stand-in", "ComfyUI"])

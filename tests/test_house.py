@@ -42,6 +42,7 @@ STOREYS = (
     {"weights"},
     {"inference"},
     {"detection", "recognition", "selection", "compositing"},
+    {"osediff"},
     {"pipeline"},
     {"video"},
     {"evaluation"},

@@ -106,7 +106,7 @@ def test_every_part_computes_in_ieee_float32_and_the_embedder_in_tf32_beside_hal
         asked.append(tf32)
         return nullcontext()
 
-    for module in ("osdface", "vre"):
+    for module in ("diffusion", "vre"):
         monkeypatch.setattr(f"osdface_core.models.{module}.arithmetic", arithmetic)
     with torch.no_grad():
         for precision, embedder in (("fp32", False), ("bf16", True)):

@@ -99,7 +99,7 @@ management.vram_state = management.VRAMState.NO_VRAM
 card = torch.device("meta")  # a card that holds weights, and cannot compute
 management.get_torch_device = management.vae_device = lambda: card
 management.get_free_memory = lambda device=None, torch_free_too=False: (1e12, 1e12) if torch_free_too else 1e12
-there = runtime.Weights(load("fp32").model, card)
+there = runtime.OSDFaceWeights(load("fp32").model, card)
 runtime.load([there.unet, there.vae], 0)
 detector = runtime.Resident(torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3), torch.nn.BatchNorm2d(3)))
 detector.use()

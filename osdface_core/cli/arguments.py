@@ -11,8 +11,8 @@ from ..errors import OptionError
 from ..option_fields import Options, kind_of
 
 FILES: dict[str, tuple[type, str]] = {
-    "weights": (Path, "a bundle, or the folder with the authors' files (default: starter)"),
-    "base": (Path, "SD 2.1-base for the authors' files: diffusers folder or single file"),
+    "weights": (Path, "a bundle, the folder with OSDFace's authors' files, or osediff_face.pkl (default: starter)"),
+    "base": (Path, "SD 2.1-base for authors' files: diffusers folder or single file"),
     "decoder": (Path, "TAESD's decoder in place of the VAE's: fast and approximate"),
     "detector": (str, "RetinaFace weights, facexlib's name for them, or starter (default: the best that is there)"),
     "embedder": (str, "what tells people apart: ArcFace's weights, or arcface for facexlib's own"),

@@ -14,7 +14,8 @@ from ..errors import OptionError
 from ..inference import load_model
 from ..inference.restorer import as_restorer
 from ..inference.spandrel import load_restorer
-from ..models.osdface import OSDFaceModel
+from ..models.diffusion import OneStepModel
+from ..models.osediff import OSEDiffModel
 from ..models.precision import Precision
 from ..models.restorer import Restorer
 from ..options import Load, Restore
@@ -51,11 +52,15 @@ def check_networks(options: argparse.Namespace) -> None:
         options.refuse(f"{', '.join(given)}: only for OSDFace, leave them out with --restorer")
 
 
-def load(options: argparse.Namespace) -> OSDFaceModel | Restorer:
+def load(options: argparse.Namespace) -> OneStepModel | Restorer:
     """What restores faces, as the options say. Ends the command as wrong usage where it does not take one of them."""
     try:
         model = read(options)
         Restore.of(vars(options)).check_taken(as_restorer(model).options)
+        if isinstance(model, OSEDiffModel):
+            model.texts.embed(options.prompt)
+        elif options.exact and options.color != "none":
+            raise OptionError("color", options.color, "OSDFace's program changes no colours, leave it out with --exact")
     except OptionError as error:
         refuse(options, error)
         raise  # which it never comes to
@@ -64,12 +69,13 @@ def load(options: argparse.Namespace) -> OSDFaceModel | Restorer:
     return model
 
 
-def read(options: argparse.Namespace) -> OSDFaceModel | Restorer:
+def read(options: argparse.Namespace) -> OneStepModel | Restorer:
     """The model, ready for speed; for --exact with PyTorch's own convolutions, in float32, as the authors' program."""
     if options.restorer is not None:
         return load_restorer(options.restorer, device=options.device, precision=options.precision)
+    prompts = None if options.prompt is None else [options.prompt]
     if options.exact:
-        return read_model(options.weights, options.base).to(options.device)
+        return read_model(options.weights, options.base, prompts=prompts).to(options.device)
     return load_model(
         options.weights,
         options.base,
@@ -78,6 +84,7 @@ def read(options: argparse.Namespace) -> OSDFaceModel | Restorer:
         decoder=options.decoder,
         compiled=options.compile,
         placement=options.placement,
+        prompts=prompts,
     )
 
 

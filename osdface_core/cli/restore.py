@@ -13,9 +13,11 @@ from ..devices import for_photos
 from ..errors import ImageError, OptionError, OSDFaceError
 from ..files.photos import SUFFIXES, read_photo, write_photo
 from ..inference.restorer import as_restorer
-from ..models.osdface import OSDFaceModel
+from ..models.diffusion import OneStepModel
+from ..models.osediff import OSEDiffModel
 from ..models.restorer import Restorer
 from ..options import Choose, Detect, Load, Paste, PhotoOptions, Restore, Video
+from ..osediff import SEED
 from ..pipeline import restore_aligned, restore_image
 from ..serialization import Json
 from .arguments import add_options, flags_given, refuse, validate
@@ -91,15 +93,19 @@ def check_options(options: argparse.Namespace) -> None:
     check_choice(options)
     check_video(options)
     files = [name for name in ("faces", "person", "embedder", "parser", "upscaler") if getattr(options, name)]
-    given = [*(f"--{name}" for name in files), *flags_given(options, Detect, Choose, Paste, Video)]
+    without = ["color"] if options.exact else []
+    given = [*(f"--{name}" for name in files), *flags_given(options, Detect, Choose, Paste, Video, without=without)]
     if options.aligned and given:
         options.refuse(f"{', '.join(given)}: only for whole photos, leave them out with --aligned")
+    given = flags_given(options, Restore, without=["prompt", "seed"])
+    if options.exact and given:
+        options.refuse(f"{', '.join(given)}: no choice of the authors' program, leave them out with --exact")
 
 
 def restore_file(
     path: Path,
     output: Path,
-    model: OSDFaceModel | Restorer,
+    model: OneStepModel | Restorer,
     choice: Choice | None,
     tools: dict[str, Any],
     options: argparse.Namespace,
@@ -123,7 +129,7 @@ def restore_file(
 def restore_still(
     path: Path,
     output: Path,
-    model: OSDFaceModel | Restorer,
+    model: OneStepModel | Restorer,
     choice: Choice | None,
     tools: dict[str, Any],
     options: argparse.Namespace,
@@ -133,8 +139,11 @@ def restore_still(
     pixels = photo.pixels.to(for_photos(options.device))
     output.parent.mkdir(parents=True, exist_ok=True)
     if choice is None:
-        seed = AUTHORS_SEED if options.exact and options.seed is None else options.seed
-        chosen = {} if options.exact else asdict(Restore.of(vars(options)))
+        seed, chosen = options.seed, asdict(Restore.of(vars(options)))
+        if options.exact:
+            own = isinstance(model, OSEDiffModel)
+            seed = (SEED if own else AUTHORS_SEED) if seed is None else seed
+            chosen = {"prompt": options.prompt, "color": options.color} if own else {}
         restored = restore_aligned(pixels, model, exact=options.exact, **chosen | {"seed": seed})
         write_photo(output, restored, None if options.exact else photo, truncate=options.exact)
         log.info("%s: aligned face restored -> %s", path, output)

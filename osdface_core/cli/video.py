@@ -20,7 +20,7 @@ from ..files.photos import SUFFIXES as PHOTOS
 from ..files.photos import Photo, read_photo, write_photo
 from ..files.videos import SUFFIXES, VideoFile, check_output, write_video
 from ..inference.restorer import as_restorer
-from ..models.osdface import OSDFaceModel
+from ..models.diffusion import OneStepModel
 from ..models.restorer import Restorer
 from ..options import PhotoOptions, Video
 from ..serialization import Json
@@ -54,7 +54,7 @@ def is_video(path: Path) -> bool:
 def restore_clip(
     source: Path,
     output: Path,
-    model: OSDFaceModel | Restorer,
+    model: OneStepModel | Restorer,
     choice: Choice,
     options: argparse.Namespace,
     how: dict[str, Any],

@@ -52,12 +52,21 @@ def add_to(commands: Any) -> None:
     check.set_defaults(run=run_verify)
     check.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help="default: all that are there")
 
-    make = weights.add_parser("convert", help="turn the authors' files and SD 2.1-base into one bundle")
-    make.set_defaults(run=run_convert)
-    make.add_argument("folder", type=Path, metavar="FOLDER", help="the folder with the authors' three files")
+    make = weights.add_parser("convert", help="turn authors' files and SD 2.1-base into one bundle")
+    make.set_defaults(run=run_convert, refuse=make.error)
+    make.add_argument(
+        "source", type=Path, metavar="FILES", help="the folder with OSDFace's three files, or osediff_face.pkl"
+    )
     make.add_argument("--base", type=Path, required=True, help="SD 2.1-base: diffusers folder or single file")
     make.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="the bundle, a .safetensors file")
     add_options(make, Convert)
+    make.add_argument(
+        "--text",
+        action="append",
+        metavar="TEXT",
+        help="osediff: a text that the bundle is to hold, the usual one first; again for more (default: a few plain "
+        "ones)",
+    )
     make.add_argument("--force", action="store_true", help="overwrite OUT if it exists")
 
     back = weights.add_parser("export", help="turn a bundle back into the authors' three files")
@@ -132,9 +141,12 @@ def run_verify(options: argparse.Namespace) -> int:
 
 
 def run_convert(options: argparse.Namespace) -> int:
+    if options.text and options.kind != "osediff":
+        options.refuse("--text: OSDFace takes none, leave it out")
     refuse_to_overwrite([options.output], options.force)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    convert(options.folder, options.base, options.output, dtype=DTYPES[options.dtype])
+    dtype, texts = DTYPES[options.dtype], options.text
+    convert(options.source, options.base, options.output, kind=options.kind, dtype=dtype, prompts=texts)
     log.info("%s: %.2f GB", options.output, options.output.stat().st_size / 1e9)
     return 0
 

@@ -31,7 +31,7 @@ from ..inference.tiny_decoder import TinyDecoder
 from ..kernels import triton_norm
 from ..models.osdface import OSDFaceModel
 from ..models.precision import NAMES
-from ..weights import read_model
+from ..weights import read_model, require_osdface
 from ..weights.describe import describe_file, describe_sizes, describe_weights
 from .installation import Finding
 from .machine import machine, peak_memory
@@ -247,7 +247,7 @@ def prove(
     proof.facts["peak memory"] = peak_memory(proof.device)
     log.info("OSDFace: the same face, by PyTorch's own layers on the CPU. At full size that takes a minute.")
     with proof.told("plain CPU"):
-        model = read_model(weights, base).float()
+        model = require_osdface(read_model(weights, base), weights).float()
         model.decoder = None if decoder is None else TinyDecoder(decoder)
         proof.facts["weights"] = describe_weights(weights, base, model.config)
         proof.facts["sizes"] = describe_sizes(model.config)
@@ -263,7 +263,7 @@ def prove(
 def restore(proof: Proof, finder: RetinaFace, weights: str | Path | None, base: str | Path | None, **how: Any) -> None:
     """The whole way as a user goes it: detection, alignment, the networks, paste. how: options of `load_model`."""
     started = perf_counter()
-    model = load_model(weights, base, device=proof.device, **how)
+    model = require_osdface(load_model(weights, base, device=proof.device, **how), weights)
     proof.facts["loading"] = f"{perf_counter() - started:.2f} s"
     proof.describe(model)
     photo = read_photo(PHOTO).pixels.to(proof.device)

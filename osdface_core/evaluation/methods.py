@@ -12,7 +12,7 @@ from ..compositing.color import match_color
 from ..devices import upload
 from ..geometry.align import whole_crops
 from ..libraries import library
-from ..models.osdface import OSDFaceModel
+from ..models.diffusion import OneStepModel
 from ..models.restorer import Restorer
 from ..options import Color, Restore
 from .photographs import as_tensor
@@ -41,7 +41,7 @@ class Method:
         return [match_color(after, before, color).images.clamp(0, 1) for color in self.colors]
 
 
-def restorer(model: OSDFaceModel, *, steps: int = 1, batch_size: int = 4) -> Restoration:
+def restorer(model: OneStepModel, *, steps: int = 1, batch_size: int = 4) -> Restoration:
     """The model itself, at its own size. steps: above 1, DDIM steps from its timestep down to 0, for comparison."""
     own = (model.config.crop_size, model.config.crop_size)
     timesteps = [round(model.config.timestep * (steps - done) / steps) for done in range(steps)]
@@ -49,7 +49,7 @@ def restorer(model: OSDFaceModel, *, steps: int = 1, batch_size: int = 4) -> Res
     @torch.no_grad()
     def restore(images: Tensor) -> Tensor:
         images = upload(resized(images, own), model.device)
-        one_step, embeds = model.one_step, model.vre(images).embeds
+        one_step, embeds = model.one_step, model.context(images)
         latents = model.encode(2 * images - 1, None)
         for now, following in zip(timesteps, [*timesteps[1:], None], strict=True):
             noise = one_step.predict_noise(latents, now, embeds)

@@ -3,6 +3,7 @@
 from torch import nn
 
 from ..devices import free_bytes
+from ..models.diffusion import OneStepModel
 from ..models.osdface import OSDFaceModel
 
 HELD = {"vre": 0.27e9, "encode": 0.55e9, "unet": 0.14e9, "decode": 0.67e9}
@@ -15,12 +16,11 @@ USUAL, MOST = 4, 8
 no longer falls."""
 
 
-def face_bytes(model: OSDFaceModel) -> float:
+def face_bytes(model: OneStepModel) -> float:
     """What one face takes at the most, in whichever part that is."""
-    parts = {
-        part: held if part == "vre" else held * getattr(model.precision, part).itemsize / 4
-        for part, held in HELD.items()
-    }
+    parts = {part: HELD[part] * dtype.itemsize / 4 for part, dtype in vars(model.precision).items()}
+    if isinstance(model, OSDFaceModel):
+        parts["vre"] = HELD["vre"]
     return max(parts.values()) * (model.config.crop_size / 512) ** 2
 
 
@@ -28,7 +28,7 @@ def weight_bytes(model: nn.Module) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
 
 
-def faces_that_fit(model: OSDFaceModel, free: float | None, most: int = MOST) -> int:
+def faces_that_fit(model: OneStepModel, free: float | None, most: int = MOST) -> int:
     """How many faces go through `model` at once with `free` bytes beside its weights: at least 1, at most `most`."""
     return that_fit(face_bytes(model), free, most)
 
@@ -38,8 +38,8 @@ def that_fit(each: float, free: float | None, most: int = MOST) -> int:
     return min(USUAL, most) if free is None else int(min(max((free - SPARE) // each, 1), most))
 
 
-def faces_at_once(model: OSDFaceModel) -> int:
-    """How many faces to restore together on the device of the model's VRE: on a CPU one, which takes the least memory
+def faces_at_once(model: OneStepModel) -> int:
+    """How many faces to restore together on the model's device: on a CPU one, which takes the least memory
     and no more time."""
     device = model.device
     if device.type == "cpu":

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import free_bytes, pinned, upload
-from ..models.osdface import OSDFaceModel
+from ..models.diffusion import OneStepModel
 from ..options import Placement
 from .memory import SPARE, face_bytes, weight_bytes
 
 
-def in_parts(model: OSDFaceModel, device: torch.device, placement: Placement) -> bool:
+def in_parts(model: OneStepModel, device: torch.device, placement: Placement) -> bool:
     """Whether `model` is to be on `device` part by part: "auto" where a graphics card has no room for the whole model
     and one face."""
     free = free_bytes(device)

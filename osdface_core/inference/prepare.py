@@ -1,25 +1,29 @@
 """Make a model ready to restore faces: its parts' precision, its layout in memory, its prompt table, its compiler."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+from ..models.diffusion import OneStepModel
 from ..models.osdface import OSDFaceModel
 from ..models.precision import Precision
 from ..networks.blocks import ResnetBlock, Upsample
 from .compile import compile_or_not
 from .tiny_decoder import TinyDecoder
 
+Model = TypeVar("Model", bound=OneStepModel)
+
 
 def prepare(
-    model: OSDFaceModel,
+    model: Model,
     precision: Precision | None = None,
     *,
     device: str | torch.device | None = None,
     decoder: str | Path | None = None,
     compiled: bool = False,
-) -> OSDFaceModel:
+) -> Model:
     """Make `model` ready to restore faces, in place, and return it.
 
     precision: what each part is stored in, and computed in where the device is quick at that; by default as it is.
@@ -32,7 +36,6 @@ def prepare(
     precision = precision or stored(model)
     model.precision = precision.computed(device)
     model.decoder = None if decoder is None else TinyDecoder(decoder).to(model.precision.decode)
-    model.vre.tf32 = any(dtype != torch.float32 for dtype in vars(model.precision).values())
     for part, modules in networks(model).items():
         computed = getattr(model.precision, part)
         for network in modules:
@@ -42,9 +45,11 @@ def prepare(
         for block in network.modules():
             if isinstance(block, ResnetBlock | Upsample):
                 block.winograd = True
-    store(model.vre.encoder, torch.float32, torch.float32, channels_last=device.type == "cuda")
-    if not model.vre.quantizer.embedding.is_meta:
-        model.vre.tabulate()
+    if isinstance(model, OSDFaceModel):
+        model.vre.tf32 = any(dtype != torch.float32 for dtype in vars(model.precision).values())
+        store(model.vre.encoder, torch.float32, torch.float32, channels_last=device.type == "cuda")
+        if not model.vre.quantizer.embedding.is_meta:
+            model.vre.tabulate()
     if compiled:
         compile_or_not(model.unet)
         compile_or_not(model.vae.encoder, "whole")
@@ -52,13 +57,13 @@ def prepare(
     return model
 
 
-def stored(model: OSDFaceModel) -> Precision:
+def stored(model: OneStepModel) -> Precision:
     """What the weights of each part are stored in."""
     dtypes = {part: next(modules[-1].parameters()).dtype for part, modules in networks(model).items()}
     return Precision(**dtypes)
 
 
-def networks(model: OSDFaceModel) -> dict[str, list[nn.Module]]:
+def networks(model: OneStepModel) -> dict[str, list[nn.Module]]:
     """Which networks each part of a precision means."""
     vae = model.vae
     return {

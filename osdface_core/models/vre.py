@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..batches import OnBatch, in_batches
 from ..devices import arithmetic, upload
+from ..errors import ImageError
 from ..faces import FaceCrops
 from ..limits import check_count
 from ..networks.autoencoder import Encoder
@@ -82,12 +83,22 @@ class Prompts:
     embeds: Tensor
     """[N,77,D] float32: the context of the UNet's cross-attention."""
     token_ids: Tensor
-    """[N,77] int64 ([N,154] for concatenated prompts): dictionary entry of each token, nearest match first; -1 pads."""
+    """[N,77] int64 ([N,154] for concatenated prompts): dictionary entry of each token, nearest match first; -1 pads.
+    [N,0] where a text was encoded instead of a face."""
     positions: Tensor
     """The same shape: which cell of the 16x16 grid, row by row, each token came from; -1 pads."""
 
     def __len__(self) -> int:
         return self.embeds.shape[0]
+
+    @classmethod
+    def of_text(cls, embeds: Tensor, faces: int) -> "Prompts":
+        """A text's embeddings [1,T,D] as what so many faces are all told, or [faces,T,D], one for each; no tokens of
+        the VRE's dictionary. Raises ImageError for any other number of them."""
+        if embeds.ndim != 3 or embeds.shape[0] not in (1, faces):
+            raise ImageError(f"There are texts of shape {list(embeds.shape)} for {faces} faces: give one, or one each.")
+        none = torch.empty(faces, 0, dtype=torch.int64, device=embeds.device)
+        return cls(embeds.expand(faces, -1, -1), none, none)
 
     def to_json(self) -> Json:
         return {name: tensor_to_json(getattr(self, name)) for name in ("embeds", "token_ids", "positions")}

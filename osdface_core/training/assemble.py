@@ -6,7 +6,7 @@ from typing import Any
 
 from ..models.osdface import ModelConfig, OSDFaceModel
 from ..networks.config import VAEConfig
-from ..weights import read_model
+from ..weights import read_model, require_osdface
 from ..weights.files import Tensors, fill, read_tensors
 from ..weights.sd21 import read_base, read_json
 from .vre_stage import load_autoencoder
@@ -29,7 +29,7 @@ class Parts:
 def assemble(config: ModelConfig, parts: Parts) -> OSDFaceModel:
     """A model of the given sizes, or of those of the files it is made from. Raises a WeightsError."""
     if parts.model is not None:
-        model = read_model(parts.model, parts.base)
+        model = require_osdface(read_model(parts.model, parts.base), parts.model)
         model.load_state_dict(own(model.state_dict()), assign=True)
         return model
     files: dict[str, tuple[Tensors, Any]] = {}

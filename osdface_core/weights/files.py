@@ -7,8 +7,10 @@ import re
 import shutil
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -60,10 +62,29 @@ def read_tensors(path: str | Path) -> tuple[Tensors, dict[str, str]]:
     of the names in NESTED, those are taken. Raises a WeightsError that says what is wrong with the file.
     """
     path = Path(path)
+    with reading(path):
+        return read_either_format(path)
+
+
+def read_checkpoint(path: str | Path) -> Mapping[str, object]:
+    """All that a PyTorch checkpoint holds, as `torch.save` was given it: tensors, numbers, texts and tables of them.
+
+    Raises a WeightsError that says what is wrong with the file; NotACheckpointError for one of another format, too.
+    """
+    path = Path(path)
+    with reading(path):
+        if not is_pickle(start_of(path)):
+            raise NotACheckpointError(path, "this is no PyTorch checkpoint.", "Expected a .pkl, .ckpt or .pth.")
+        return read_pickle(path)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What the system refuses within is raised as a WeightsError that names the file."""
     if not path.is_file():
         raise WeightsNotFoundError(path, "there is no such file.", "Check the path.")
     try:
-        return read_either_format(path)
+        yield
     except (OSError, MemoryError, RuntimeError) as error:
         if no_memory(error):
             problem = f"there is no memory left to map it into ({error})."
@@ -84,12 +105,11 @@ def comes_with_us(path: Path) -> bool:
 
 
 def read_either_format(path: Path) -> tuple[Tensors, dict[str, str]]:
-    with path.open("rb") as file:
-        start = file.read(9)
+    start = start_of(path)
     if start[8:] == b"{":
         return read_safetensors(path)
-    if start.startswith((b"PK", b"\x80")):
-        return read_pickle(path), {}
+    if is_pickle(start):
+        return tensors_in(read_pickle(path), path), {}
     if not start:
         raise TruncatedFileError(path, "the file is empty.", AGAIN)
     raise NotACheckpointError(
@@ -97,6 +117,16 @@ def read_either_format(path: Path) -> tuple[Tensors, dict[str, str]]:
         f"this is not a weights file (it starts with {start!r}).",
         "Expected .safetensors, .ckpt or .pth; a web page saved under that name is a common cause.",
     )
+
+
+def start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(9)
+
+
+def is_pickle(start: bytes) -> bool:
+    """Whether a file that starts like this is a PyTorch checkpoint."""
+    return start.startswith((b"PK", b"\x80"))
 
 
 def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
@@ -153,7 +183,7 @@ class Inert:
         pass
 
 
-def read_pickle(path: Path) -> Tensors:
+def read_pickle(path: Path) -> Mapping[str, object]:
     """A PyTorch checkpoint, always with `weights_only=True`; other classes become placeholders or are refused."""
     if path.suffix == ".safetensors":
         raise NotACheckpointError(path, "this is a PyTorch checkpoint under another name.", "Rename it to .pth.")
@@ -181,11 +211,16 @@ def read_pickle(path: Path) -> Tensors:
         if no_memory(error):
             raise
         raise TruncatedFileError(path, f"the file is damaged or ends too early ({error}).", AGAIN) from error
-    if isinstance(content, Mapping):
-        content = next((content[name] for name in NESTED if isinstance(content.get(name), Mapping)), content)
     if not isinstance(content, Mapping):
         raise NotACheckpointError(path, f"it holds a {type(content).__name__}.", "Expected a table of tensors.")
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    return content
+
+
+def tensors_in(content: Mapping[str, object], path: Path) -> Tensors:
+    """The tensors in a checkpoint's table, or in what it nests them in (NESTED)."""
+    nested = [table for table in map(content.get, NESTED) if isinstance(table, Mapping)]
+    table = nested[0] if nested else content
+    tensors = {str(key): value for key, value in table.items() if isinstance(value, Tensor)}
     if not tensors:
         raise NotACheckpointError(path, "there are no tensors in it.", "Expected a table of tensors.")
     return tensors
@@ -242,8 +277,16 @@ def require_finite(tensors: Tensors, path: str | Path) -> None:
 
 def sha256(path: str | Path) -> str:
     """The hex digest of a file's bytes."""
-    digest = hashlib.sha256()
+    return digest_of(path, hashlib.sha256())
+
+
+def git_blob(path: str | Path) -> str:
+    """What git knows a file's content by, as `git hash-object` says it."""
+    return digest_of(path, hashlib.sha1(b"blob %d\0" % Path(path).stat().st_size, usedforsecurity=False))
+
+
+def digest_of(path: str | Path, digest: Any) -> str:
     with Path(path).open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    return digest.hexdigest()
+    return str(digest.hexdigest())

@@ -3,14 +3,17 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import NotACheckpointError, WeightsNotFoundError, WrongBaseError
-from ..models.osdface import ModelConfig
+from ..models.diffusion import DiffusionConfig
 from ..networks.config import UNetConfig, VAEConfig
 from ..serialization import Json
 from .catalog import entry_named
 from .files import Tensors, read_tensors
 from .ldm import UNET, unet_of, vae_of
+
+Config = TypeVar("Config", bound=DiffusionConfig)
 
 WEIGHT_NAMES = tuple(
     f"diffusion_pytorch_model{variant}.{suffix}" for suffix in ("safetensors", "bin") for variant in ("", ".fp16")
@@ -23,10 +26,10 @@ LDM_TELLTALE_KEY = UNET + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 V_PREDICTION_SPREAD = 0.09
 """Above this standard deviation of the telltale bias, a single-file SD 2 checkpoint predicts v (as ComfyUI tells)."""
 
-USE_BASE = f"OSDFace needs SD 2.1-base (512 px, epsilon prediction). {entry_named('sd21-base').how_to_get}"
+USE_BASE = f"SD 2.1-base (512 px, epsilon prediction) is needed. {entry_named('sd21-base').how_to_get}"
 
 
-def read_base(base: str | Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, Tensors]:
+def read_base(base: str | Path, config: Config) -> tuple[Config, Tensors, Tensors]:
     """SD 2.1-base from a diffusers folder or a single file: the config completed, UNet tensors, VAE tensors.
 
     A folder brings its own sizes; a single file is taken to have those of `config`.
@@ -38,14 +41,14 @@ def read_base(base: str | Path, config: ModelConfig) -> tuple[ModelConfig, Tenso
     return read_folder(base, config) if base.is_dir() else read_single_file(base, config)
 
 
-def read_folder(base: Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, Tensors]:
+def read_folder(base: Path, config: Config) -> tuple[Config, Tensors, Tensors]:
     scheduler = read_json(base / "scheduler" / "scheduler_config.json")
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction != "epsilon":
         path = base / "scheduler" / "scheduler_config.json"
         raise WrongBaseError(path, f"this model's prediction_type is {prediction!r}, expected 'epsilon'.", USE_BASE)
     unet, vae = read_json(base / "unet" / "config.json"), read_json(base / "vae" / "config.json")
-    check_context(base / "unet" / "config.json", unet.get("cross_attention_dim"), config)
+    check_context(base / "unet" / "config.json", unet.get("cross_attention_dim"), config.context_width)
     own = {name: scheduler[name] for name in ("beta_start", "beta_end", "beta_schedule") if name in scheduler}
     try:
         completed = replace(config, unet=UNetConfig.from_json(unet), vae=VAEConfig.from_json(vae), **own)
@@ -81,19 +84,18 @@ def weight_file(folder: Path) -> Path:
     raise WeightsNotFoundError(folder / WEIGHT_NAMES[0], "this file of the diffusers folder is missing.", USE_BASE)
 
 
-def read_single_file(path: Path, config: ModelConfig) -> tuple[ModelConfig, Tensors, Tensors]:
+def read_single_file(path: Path, config: Config) -> tuple[Config, Tensors, Tensors]:
     tensors = read_tensors(path)[0]
     if LDM_CONTEXT_KEY not in tensors:
         raise NotACheckpointError(path, f"there is no {LDM_CONTEXT_KEY} in it.", USE_BASE)
-    check_context(path, tensors[LDM_CONTEXT_KEY].shape[1], config)
+    check_context(path, tensors[LDM_CONTEXT_KEY].shape[1], config.context_width)
     telltale = tensors.get(LDM_TELLTALE_KEY)
     if telltale is not None and telltale.float().std(correction=0) > V_PREDICTION_SPREAD:
         raise WrongBaseError(path, "this looks like SD 2.1 768, which predicts v, not epsilon.", USE_BASE)
     return config, unet_of(tensors, config.unet), vae_of(tensors, config.vae)
 
 
-def check_context(path: Path, width: object, config: ModelConfig) -> None:
-    expected = config.vre.prompt_channels
+def check_context(path: Path, width: object, expected: int) -> None:
     if width != expected:
         known = {768: "SD 1.x", 2048: "SDXL"}.get(width, "another model") if isinstance(width, int) else "another model"
         raise WrongBaseError(path, f"the UNet's context is {width} wide, as {known}'s; expected {expected}.", USE_BASE)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from ...models.osdface import OSDFaceModel
+from ...models.diffusion import OneStepModel
 from ...networks.operations import TORCH, Operations
 from ..bundle import load_bundle
 
 BUNDLE = Path(__file__).with_name("starter.safetensors")
 
 
-def load_starter(ops: Operations = TORCH) -> OSDFaceModel:
+def load_starter(ops: Operations = TORCH) -> OneStepModel:
     """The starter model: OSDFace's structure at a small size, for 256 px crops. Its `notice` says what it is worth."""
     return load_bundle(BUNDLE, ops)
