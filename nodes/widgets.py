@@ -134,3 +134,14 @@ class LoadWidgets(Options):
         advanced=True,
         help="Of the VAE's decoder alone: fp32 for the finest gradients, at the price of time.",
     )
+
+
+@dataclass(frozen=True)
+class PromptWidgets(Options):
+    """What is drawn of a prompt."""
+
+    attention_map: bool = option(
+        False,
+        advanced=True,
+        help="On draws where the UNet attends to the words, in one more pass of it. Only with Load OSDFace Model.",
+    )

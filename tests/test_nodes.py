@@ -317,3 +317,14 @@ def test_one_node_asks_the_parser_too(host, load_parser):
     assert report(outputs)["faces"][0]["reason"] == "outside the mask"
     with pytest.raises(NodeError, match="face parser is needed to leave hair and glasses alone"):
         host.run(all_in_one(hair=False, glasses=False))
+
+
+def test_the_attention_to_a_prompt_is_drawn_when_asked_for(host):
+    prompt = step_by_step(detect={"boxes": FACE}, prompt={"attention_map": True})
+    prompt["map"] = node("SaveImage", images=["prompt", 3], filename_prefix="attention")
+    drawn = host.picture(host.run(prompt)["map"])
+    assert drawn.shape[:2] == (768, 768)
+    cells = drawn.reshape(3, 256, 3, 256, 3).astype(float).mean((1, 3, 4)).ravel()
+    assert cells.min() > 10
+    prompt["prompt"]["inputs"]["attention_map"] = False
+    assert not host.picture(host.run(prompt)["map"]).any()
