@@ -43,6 +43,8 @@ Part = Literal[
     "clothes",
 ]
 """The parts of a face that a parser tells apart."""
+Turbulence = Literal["10000", "20000", "30000", "40000"]
+"""Strengths of hot air, as the paper counts them."""
 Placement = Literal["auto", "whole", "parts"]
 Dtype = Literal["fp32", "fp16", "bf16"]
 Kind = Literal["osdface", "osediff"]
@@ -383,6 +385,9 @@ class Evaluate(Options):
         None, least=CROP_SIDES[0], most=CROP_SIDES[1], unit="px", help="Side of the photos; without it the model's own."
     )
     count: int | None = option(None, least=1, help="Only the first so many photos.")
+    attention: bool = option(
+        False, help="Also draws where the first model's UNet attends to its prompt's tokens: OUT/attention.png."
+    )
 
 
 @dataclass(frozen=True)
@@ -390,3 +395,12 @@ class Degrade(Options):
     """How good photos are made bad."""
 
     seed: int = option(0, least=0, most=2**63 - 1, help="Of the degradation.")
+
+
+@dataclass(frozen=True)
+class Recognize(Options):
+    """What people are to be recognised through."""
+
+    turbulence: Collection[Turbulence] = option(
+        ("20000", "30000", "40000"), choices=get_args(Turbulence), help="Strengths of the hot air."
+    )

@@ -182,11 +182,17 @@ def test_the_papers_rows_stand_beside_ours_where_there_are_the_same_columns(face
     result = Evaluation([*rows, rows[0] | {"method": "restored"}], ("",), ["input", "restored"])
     write_tables(one, result, tmp_path, paper="celeba-test", missing=["fid: not measured."])
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
-    assert "| OSDFace (paper) | 0.3365 | – |" in text
+    assert "| OSDFace (paper) | 0.3365 | – | 0.1773 |" in text
     assert "fid: not measured." in text
     for name, methods in FIGURES.items():
         assert all(len(figures) == len(SETS[name]) for figures in methods.values())
         assert len(methods) == 10
+
+
+def test_two_methods_cannot_share_a_folder(face_photos: Path, tmp_path: Path) -> None:
+    methods = {"a b": Method(keep), "a_b": Method(keep)}
+    with pytest.raises(ImageError, match="Two methods would be called a_b"):
+        evaluate(task(synthetic(face_photos), **methods), tmp_path)
 
 
 def test_folders_of_methods_have_harmless_names() -> None:

@@ -1,31 +1,26 @@
 """`osdface eval`: what restorers make of sets of photos, in figures and in pictures."""
 
 import argparse
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from tqdm import tqdm
 
 from ..detection.load import load_detector
-from ..devices import best_device
-from ..inference import load_model
-from ..inference.spandrel import load_restorer
 from ..options import Degrade, Evaluate, Load
 from ..recognition.embedders import load_embedder
-from ..serialization import Json
+from . import recognition
 from .arguments import add_files, add_options, validate
-from .outputs import refuse_to_overwrite
+from .methods import about, add_methods, begin, methods_of, workers_on
 
 if TYPE_CHECKING:
     from ..evaluation import Method, PhotoSet, Task
 
 log = logging.getLogger("osdface")
 
-SYNTHETIC, PAIRS, REAL = "synthetic", "pairs", "real"
+SETS = SYNTHETIC, PAIRS, REAL, RECOGNITION = "synthetic", "pairs", "real", "recognition"
 PAPER_SETS = "celeba-test", "wider-test", "lfw-test", "webphoto-test"
 
 
@@ -44,25 +39,8 @@ def add_to(commands: Any) -> None:
         add_methods(verb)
         add_measures(verb)
         verb.add_argument("--paper", choices=PAPER_SETS, help="add the paper's figures for this set to the table")
+    recognition.add_to(verbs)
     add_options(one, Degrade)
-
-
-def add_methods(verb: argparse.ArgumentParser) -> None:
-    """What is compared, and where it goes."""
-    verb.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="for tables and pictures")
-    add_files(verb, "weights", nargs="+", default=[None])
-    add_files(verb, "base")
-    verb.add_argument(
-        "--rival",
-        action="append",
-        default=[],
-        metavar="[NAME=]FILE|FOLDER",
-        help="compare with GFPGAN, RestoreFormer or CodeFormer: their weights; or with somebody's results: a folder "
-        "with the photos' names (OUT/results/input has what they have to restore). May be given several times",
-    )
-    add_options(verb, Evaluate)
-    add_options(verb, Load, "device", device=best_device())
-    verb.add_argument("--force", action="store_true", help="begin anew where an evaluation exists")
 
 
 def add_measures(verb: argparse.ArgumentParser) -> None:
@@ -83,7 +61,7 @@ def add_measures(verb: argparse.ArgumentParser) -> None:
 def spelled_out(arguments: Sequence[str]) -> list[str]:
     """`osdface eval FOLDER`, as it was spelled when there was one set of photos, in today's words."""
     given = list(arguments)
-    if given[:1] == ["eval"] and len(given) > 1 and not {SYNTHETIC, PAIRS, REAL, "-h", "--help"} & {given[1]}:
+    if given[:1] == ["eval"] and len(given) > 1 and not {*SETS, "-h", "--help"} & {given[1]}:
         given.insert(1, SYNTHETIC)
     return given
 
@@ -92,17 +70,16 @@ def run_eval(options: argparse.Namespace) -> int:
     from .. import evaluation as ev
 
     validate(options, Evaluate, Degrade, Load)
-    table = options.output / "table.md"
-    refuse_to_overwrite([table], options.force)
+    table = begin(options)
     photos = photos_of(options).first(options.count)
-    methods, size = methods_of(options)
-    task, missing = task_of(options, photos, methods, options.size or size)
-    if options.force:
-        (options.output / "photos.jsonl").unlink(missing_ok=True)
+    methods, model = methods_of(options)
+    task, missing = task_of(options, photos, methods, options.size or model.config.crop_size)
     with tqdm(total=len(photos), unit="photo", disable=None) as bar:
         result = ev.evaluate(task, options.output, about(options), on_photos=lambda done, _: bar.update(done - bar.n))
     ev.write_tables(task, result, options.output, paper=options.paper, missing=missing)
     ev.write_sheets(task, result, options.output)
+    if options.attention:
+        ev.write_attention(task, model, options.output)
     log.info("%s", table.read_text(encoding="utf-8"))
     log.info("%d photo(s) -> %s", len(photos), options.output)
     return 0
@@ -114,29 +91,6 @@ def photos_of(options: argparse.Namespace) -> "PhotoSet":
     if options.kind == SYNTHETIC:
         return ev.synthetic(options.folder, seed=options.seed)
     return ev.real(options.folder) if options.kind == REAL else ev.pairs(options.degraded, options.originals)
-
-
-def methods_of(options: argparse.Namespace) -> tuple[dict[str, "Method | Path"], int]:
-    """What is compared, by name, and the side of the first model's crops."""
-    from .. import evaluation as ev
-
-    found: dict[str, Method | Path] = {ev.DENOISED: ev.Method(ev.denoised)}
-    sizes = []
-    for weights in options.weights:
-        model = load_model(weights, options.base, device=options.device)
-        sizes.append(model.config.crop_size)
-        name = "restored" if len(options.weights) < 2 else name_of(weights)
-        found[name] = ev.Method(ev.restorer(model), options.color)
-        if options.steps > 1:
-            found[f"{name}, {options.steps} steps"] = ev.Method(ev.restorer(model, steps=options.steps))
-    for rival in options.rival:
-        name, _, place = rival.rpartition("=")
-        found[name or Path(place).stem] = (
-            Path(place)
-            if Path(place).is_dir()
-            else ev.Method(ev.restoration_of(load_restorer(place, device=options.device)), options.color)
-        )
-    return found, sizes[0]
 
 
 def task_of(
@@ -156,20 +110,4 @@ def task_of(
     frechet, more = ev.frechet(names, getattr(options, originals) if originals else None)
     for sentence in [*missing, *more]:
         log.warning("%s", sentence)
-    workers = torch.get_num_threads() if torch.device(options.device).type == "cpu" else 1
-    return ev.Task(photos, size, methods, measures, frechet, workers), [*missing, *more]
-
-
-def about(options: argparse.Namespace) -> Json:
-    """What an evaluation has to have in common with an unfinished one to go on from it."""
-    left_out = {"run", "refuse", "force", "output", "device", "paper"}
-    return {
-        name: json.loads(json.dumps(value, default=str))
-        for name, value in vars(options).items()
-        if name not in left_out
-    }
-
-
-def name_of(weights: Path) -> str:
-    """What a table calls a model: its file's name, or for the bundle that a stage leaves the stage's."""
-    return weights.parent.name if weights.stem == "bundle" else weights.stem
+    return ev.Task(photos, size, methods, measures, frechet, workers_on(options.device)), [*missing, *more]

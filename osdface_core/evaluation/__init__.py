@@ -9,6 +9,7 @@ from .measures import ALWAYS, PAPER, Measure, measures
 from .methods import Method, denoised, restoration_of, restorer
 from .photosets import PhotoSet, pairs, real, synthetic
 from .report import write_sheets, write_tables
+from .sheets import write_attention
 from .tables import DENOISED, Evaluation
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "restoration_of",
     "restorer",
     "synthetic",
+    "write_attention",
     "write_sheets",
     "write_tables",
 ]

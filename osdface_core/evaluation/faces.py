@@ -5,6 +5,9 @@ from torch import Tensor
 
 from ..detection.detector import RetinaFace
 
+SIDE = 256
+"""At which the detector looks at crops, pixels: at this size their landmarks of blurred faces tremble least."""
+
 
 def degrees(similarity: Tensor) -> Tensor:
     """The same as an angle: the paper's Deg. where the embedder is its ArcFace."""
@@ -17,7 +20,7 @@ def largest_landmarks(detector: RetinaFace, images: Tensor) -> Tensor:
     The paper's LMD is over 68 landmarks of another detector, so its figures are not to be compared with these.
     """
     rows = torch.full((len(images), 5, 2), float("nan"))
-    faces = detector.detect(images, threshold=0.5)
+    faces = detector.detect(images, threshold=0.5, short_side=(SIDE, SIDE))
     for face in sorted(faces, key=lambda face: face.box[2] - face.box[0]):
         rows[face.frame] = torch.tensor(face.landmarks)
     return rows * 512 / images.shape[-1]

@@ -1,7 +1,5 @@
 """What the OSDFace paper (arXiv 2411.17163) reports of itself and its rivals: Table 1, and Table 2 by set of photos."""
 
-from collections.abc import Sequence
-
 from ..serialization import Json
 
 MARK = "(paper)"
@@ -68,10 +66,9 @@ FIGURES: dict[str, dict[str, tuple[float, ...]]] = {
 }
 
 
-def paper_rows(name: str, columns: Sequence[str]) -> list[Json]:
-    """The paper's rows for a set of SETS, as far as a table has their columns."""
+def paper_rows(name: str) -> list[Json]:
+    """The paper's rows for a set of SETS."""
     return [
-        {"method": f"{method} {MARK}"}
-        | {key: value for key, value in zip(SETS[name], values, strict=True) if key in columns}
+        {"method": f"{method} {MARK}"} | dict(zip(SETS[name], values, strict=True))
         for method, values in FIGURES[name].items()
     ]

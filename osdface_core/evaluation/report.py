@@ -9,7 +9,7 @@ from ..serialization import Json
 from .evaluate import Task
 from .paper import MARK, paper_rows
 from .sheets import ranked, write_sheet
-from .tables import DENOISED, INPUT, Evaluation, as_csv, columns_of, markdown, plain
+from .tables import DENOISED, INPUT, Evaluation, as_csv, markdown, plain
 
 SHOWN = 8
 """Photos of a sheet."""
@@ -17,14 +17,14 @@ SHOWN = 8
 
 def write_tables(
     task: Task, result: Evaluation, output: Path, *, paper: str | None = None, missing: Sequence[str] = ()
-) -> list[Path]:
-    """table.md for people, table.json and table.csv for programs. Gives the files.
+) -> None:
+    """table.md for people, table.json and table.csv for programs.
 
     paper: the set of the paper whose rows are put beside. missing: sentences of measures that could not be taken.
     """
     rows = result.means()
     if paper is not None:
-        rows += paper_rows(paper, columns_of(rows))
+        rows += paper_rows(paper)
     gaps = result.differences([INPUT, *first_model(result)])
     notes = [f"- {', '.join(measure.names)}: {measure.source}" for measure in task.measures]
     notes += [f"- {distance.name}: Fréchet distance of InceptionV3's features." for distance in task.frechet]
@@ -43,10 +43,13 @@ def write_tables(
         "table.csv": as_csv(rows),
         "differences.csv": as_csv(gaps),
     }
+    write_texts(output, files)
+
+
+def write_texts(output: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         with atomic_write(output / name) as partial:
             partial.write_text(text, encoding="utf-8", newline="\n")
-    return [output / name for name in files]
 
 
 def first_model(result: Evaluation) -> list[str]:
@@ -55,7 +58,7 @@ def first_model(result: Evaluation) -> list[str]:
     return models[:1] if len(models) > 1 else []
 
 
-def as_json(content: Json) -> str:
+def as_json(content: Json | list[Json]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 

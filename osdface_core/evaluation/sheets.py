@@ -8,8 +8,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..files.photos import read_photo, write_photo
-from .evaluate import Task, result_file
+from ..devices import upload
+from ..files.photos import read_photo
+from ..models.attention_map import attention_maps, attention_picture
+from ..models.osdface import OSDFaceModel
+from .evaluate import Task, result_file, write_fast
 from .tables import INPUT, Evaluation
 
 TELLING = "dlib ↓", "Lite2 features ↓", "PSNR ↑", "random features ↓"
@@ -27,7 +30,7 @@ def write_sheet(path: Path, task: Task, output: Path, group: str, photos: Sequen
     if there:
         rows["original"] = there
     strips = [labelled(torch.cat(images, dim=2), name) for name, images in rows.items()]
-    write_photo(path, torch.cat(strips, dim=1)[None])
+    write_fast(path, torch.cat(strips, dim=1))
 
 
 def labelled(strip: Tensor, label: str) -> Tensor:
@@ -48,3 +51,15 @@ def ranked(evaluation: Evaluation, group: str, method: str) -> tuple[list[str], 
     gain = -gain if figure.endswith("↓") else gain
     order = np.argsort(-np.nan_to_num(gain, nan=-np.inf), kind="stable")
     return [names[number] for number in order], figure
+
+
+@torch.no_grad()
+def write_attention(task: Task, model: OSDFaceModel, output: Path, count: int = 4) -> None:
+    """attention.png: where the UNet attends to a prompt's tokens in the first photos, side by side."""
+    group = task.photos.groups[0]
+    inputs = [
+        task.photos.read(number, model.config.crop_size).inputs[group] for number in range(len(task.photos))[:count]
+    ]
+    images = upload(torch.stack(inputs), model.device)
+    maps = attention_maps(model.one_step, model.unet, images, model.vre(images).embeds)
+    write_fast(output / "attention.png", torch.cat(list(attention_picture(images.cpu(), maps)), dim=2))
