@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from children import download_and_tell, download_on_a_small_disk
 
-from osdface_core.errors import DownloadError, TruncatedFileError
+from osdface_core.errors import ChecksumError, DownloadError, TruncatedFileError
 from osdface_core.weights import transfer
 from osdface_core.weights.catalog import Entry, File
 from osdface_core.weights.download import download
+from osdface_core.weights.verify import verify
 
 DATA = random.Random(7).randbytes(2_000_000)
 ON_HUB, ON_PAGE = "/me/mirror/resolve/main/net.pth", "/v1/net.pth"
@@ -364,3 +365,19 @@ def test_wrong_bytes_that_cannot_be_removed_are_still_the_reason(windows_rules, 
     with pytest.raises(DownloadError, match="its sha256 is"):
         download(entry, tmp_path)
     assert "net.pth" not in names(tmp_path)
+
+
+def test_a_file_in_a_repository_is_known_by_its_git_blob(hub, entry, tmp_path, monkeypatch):
+    """Whatever the server's tag looks like: GitHub's has 64 hexadecimal digits and is no sha256."""
+    monkeypatch.setattr("hub.etag", lambda _data: f'"{"0" * 64}"')
+    blob = hashlib.sha1(b"blob %d\0" % len(DATA) + DATA).hexdigest()
+    page = replace(entry, files=(File("net.pth", git_blob=blob),), sources=(f"{hub.url}/v1/",))
+    place = download(page, tmp_path / "right")
+    assert place.read_bytes() == DATA
+    assert verify(page, place) == {place: hashlib.sha256(DATA).hexdigest()}
+    other = replace(page, files=(File("net.pth", git_blob="0" * 40),))
+    with pytest.raises(ChecksumError, match=f"git knows it as {blob}, expected 0000"):
+        verify(other, place)
+    with pytest.raises(DownloadError, match=f"git knows it as {blob}, expected 0000"):
+        download(other, tmp_path / "wrong")
+    assert not [path for path in (tmp_path / "wrong").iterdir() if path.suffix in (".pth", ".part")]

@@ -22,7 +22,7 @@ from ..files.file_lock import NO_LOCKS, FileLock, discard
 from .catalog import Entry, File
 from .files import sha256
 from .transfer import ANOTHER_FILE, OnBytes, Remote, look_up, session, size_of, transfer
-from .verify import check_size, known_sha256, record_sha256
+from .verify import check_size, known_sha256, record_sha256, wrong_content
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def download_file(file: File, entry: Entry, final: Path, on_progress: OnProgress
                 expected = known_sha256(final, file) or remote.sha256
                 part = part_of(final, expected or remote.etag)
                 remote = within_space(part, remote)
-                digest = transfer_checked(http, remote, part, expected, partial(on_progress, file.path))
+                digest = transfer_checked(http, remote, part, file, expected, partial(on_progress, file.path))
             except (requests.RequestException, ChecksumError) as error:
                 problems.append(f"{source}: {error}")
                 log.warning("%s: %s", final.name, problems[-1])
@@ -131,7 +131,7 @@ def within_space(part: Path, remote: Remote) -> Remote:
 
 
 def transfer_checked(
-    http: requests.Session, remote: Remote, part: Path, expected: str | None, on_progress: OnBytes
+    http: requests.Session, remote: Remote, part: Path, file: File, expected: str | None, on_progress: OnBytes
 ) -> str:
     """Fill `part` and return its sha256. Bytes of an earlier attempt that prove wrong are fetched once more."""
     resumed = size_of(part) > 0
@@ -142,9 +142,10 @@ def transfer_checked(
             discard(part)
             raise
         digest = sha256(part)
-        if expected in (None, digest):
+        problem = wrong_content(part, file, digest, expected)
+        if not problem:
             return digest
         discard(part)
         if not resumed:
-            raise ChecksumError(remote.url, f"its sha256 is {digest}, expected {expected}.", ANOTHER_FILE)
+            raise ChecksumError(remote.url, problem, ANOTHER_FILE)
         resumed = False

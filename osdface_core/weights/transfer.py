@@ -87,7 +87,8 @@ def look_up(http: requests.Session, source: str, file: File) -> Remote:
     if file.sha256 is None and response.headers.get("Content-Type", "").startswith("text/html"):
         raise ChecksumError(url, "a web page came instead of the file.", "Does the network want you to sign in?")
     most = most if size is None else size
-    return Remote(url, headers, size, most, etag if re.fullmatch("[0-9a-f]{64}", etag) else None, etag)
+    tells = source.startswith(HUB) and re.fullmatch("[0-9a-f]{64}", etag)  # another server's tag may look like it
+    return Remote(url, headers, size, most, etag if tells else None, etag)
 
 
 def address(source: str, path: str) -> tuple[str, dict[str, str]]:

@@ -1,6 +1,6 @@
-"""Is a file, byte for byte, the one it should be? Known by the catalogue's sha256, or by the one recorded beside it.
+"""Is a file, byte for byte, the one it should be? Known by the catalogue's sha256 or git blob, or by a recorded sha256.
 
-The record is `NAME.sha256`, as `sha256sum` writes it. It is made when a file is first downloaded or verified.
+The record is `NAME.sha256` beside it, as `sha256sum` writes it. It is made when a file is first downloaded or verified.
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ChecksumError, TruncatedFileError, WeightsNotFoundError
 from ..files.atomic_write import atomic_write
 from .catalog import Entry, File
-from .files import sha256
+from .files import git_blob, sha256
 
 
 def verify(entry: Entry, place: Path) -> dict[Path, str]:
@@ -22,13 +22,22 @@ def verify(entry: Entry, place: Path) -> dict[Path, str]:
             raise WeightsNotFoundError(path, "this file is missing.", entry.how_to_get)
         check_size(path, file)
         expected, digest = known_sha256(path, file), sha256(path)
+        problem = wrong_content(path, file, digest, expected)
+        if problem:
+            raise ChecksumError(path, problem, "It is damaged, or another file: remove it and get it again.")
         if expected is None:
             record_sha256(path, digest)
-        elif digest != expected:
-            problem = f"its sha256 is {digest}, expected {expected}."
-            raise ChecksumError(path, problem, "It is damaged, or another file: remove it and get it again.")
         digests[path] = digest
     return digests
+
+
+def wrong_content(path: Path, file: File, digest: str, expected: str | None) -> str:
+    """What is wrong with a file of this sha256, where another was expected or git knows it by another name; or ""."""
+    if expected not in (None, digest):
+        return f"its sha256 is {digest}, expected {expected}."
+    if file.git_blob is not None and (blob := git_blob(path)) != file.git_blob:
+        return f"git knows it as {blob}, expected {file.git_blob}."
+    return ""
 
 
 def check_size(path: Path, file: File) -> None:
