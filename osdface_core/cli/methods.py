@@ -10,7 +10,7 @@ import torch
 from ..devices import best_device
 from ..inference import load_model
 from ..inference.spandrel import load_restorer
-from ..models.osdface import OSDFaceModel
+from ..models.diffusion import OneStepModel
 from ..options import Evaluate, Load
 from ..serialization import Json
 from .arguments import add_files, add_options
@@ -47,7 +47,7 @@ def begin(options: argparse.Namespace) -> Path:
     return table
 
 
-def methods_of(options: argparse.Namespace) -> tuple[dict[str, "Method | Path"], OSDFaceModel]:
+def methods_of(options: argparse.Namespace) -> tuple[dict[str, "Method | Path"], OneStepModel]:
     """What is compared, by name, and the first model."""
     from .. import evaluation as ev
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..devices import upload
 from ..files.photos import read_photo
 from ..models.attention_map import attention_maps, attention_picture
-from ..models.osdface import OSDFaceModel
+from ..models.diffusion import OneStepModel
 from .evaluate import Task, result_file, write_fast
 from .tables import INPUT, Evaluation
 
@@ -54,12 +54,12 @@ def ranked(evaluation: Evaluation, group: str, method: str) -> tuple[list[str], 
 
 
 @torch.no_grad()
-def write_attention(task: Task, model: OSDFaceModel, output: Path, count: int = 4) -> None:
+def write_attention(task: Task, model: OneStepModel, output: Path, count: int = 4) -> None:
     """attention.png: where the UNet attends to a prompt's tokens in the first photos, side by side."""
     group = task.photos.groups[0]
     inputs = [
         task.photos.read(number, model.config.crop_size).inputs[group] for number in range(len(task.photos))[:count]
     ]
     images = upload(torch.stack(inputs), model.device)
-    maps = attention_maps(model.one_step, model.unet, images, model.vre(images).embeds)
+    maps = attention_maps(model.one_step, model.unet, images, model.context(images))
     write_fast(output / "attention.png", torch.cat(list(attention_picture(images.cpu(), maps)), dim=2))
