@@ -1,6 +1,7 @@
 """The whole job without ComfyUI: the stages in their order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from .compositing.paste import Composite, paste_faces
 from .detection.detector import RetinaFace
 from .devices import upload
 from .errors import ImageError
-from .faces import FaceCrops, Faces, check_image
+from .faces import Face, FaceCrops, FaceReport, Faces, check_image
 from .geometry.align import align_faces, whole_crops
 from .inference.restorer import as_restorer
 from .models.diffusion import OneStepModel
@@ -27,6 +28,17 @@ from .osediff import restore_exactly
 from .recognition.embedders import Embedder
 from .recognition.identity import check_identity
 from .selection.select import select_by_limits
+
+
+class Restored(NamedTuple):
+    """What became of crops, before they are pasted."""
+
+    after: FaceCrops
+    """Restored and in the colours asked for; those that became somebody else among them."""
+    checked: FaceCrops
+    """The same without those, which are left out for their reason."""
+    masks: Tensor | None
+    """[N,h,w]: where each of those shows the face, as a parser says; None without one."""
 
 
 class Restoration(NamedTuple):
@@ -83,7 +95,74 @@ def restore_image(
     ).result
 
 
-@torch.no_grad()
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """The stages in their order, callable apart, so that the faces of many photos can share batches.
+
+    `restore_image` explains the parts; `restore_stages` calls them for one batch of images.
+    select: takes the faces found and gives those to align.
+    ready: brings detector, embedder or parser to where it computes, just before it has to, for so many faces.
+    Raises OptionError for a value that cannot be, or that the restorer or the networks given cannot serve.
+    """
+
+    restorer: Restorer
+    options: PhotoOptions
+    detector: Any = None
+    select: Callable[[Faces], Faces] | None = None
+    choose: Callable[[FaceCrops], FaceCrops] | None = None
+    embedder: Any = None
+    parser: Any = None
+    upscaler: Callable[[Tensor], Tensor] | None = None
+    ready: Callable[[Any, int], Any] = lambda network, _faces: network
+
+    def __post_init__(self) -> None:
+        self.options.validate()
+        self.options.check_taken(self.restorer.options)
+        self.options.check_tools(self.embedder, self.parser)
+
+    @torch.no_grad()
+    def find(self, image: Tensor) -> Faces:
+        """First, the faces in `image` [B,3,H,W], 0..1. Raises ImageError where there is no detector."""
+        if self.detector is None:
+            raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
+        return find_faces(image, self.ready(self.detector, 0), self.options)
+
+    @torch.no_grad()
+    def cut(self, image: Tensor, faces: Faces) -> FaceCrops:
+        """Then the crops of those that are chosen, aligned."""
+        chosen = faces if self.select is None else self.select(faces)
+        return self.pick(align_faces(image, chosen, self.restorer.crop_size))
+
+    @torch.no_grad()
+    def pick(self, crops: FaceCrops) -> FaceCrops:
+        """Of crops that were cut already, those that are chosen."""
+        return crops if self.choose is None else self.choose(crops)
+
+    @torch.no_grad()
+    def restore(self, before: FaceCrops, on_batch: OnBatch | None = None) -> Restored:
+        """Then what becomes of these crops, each of which is treated by itself, whatever photo it is from."""
+        options, after, checked = self.options, before, before
+        if len(before) and options.strength > 0:
+            after = restore_and_match(before, self.restorer, options, on_batch)
+            measure = None if self.embedder is None else self.ready(self.embedder, 0)
+            checked = check_identity(measure, before, after, options.min_identity)
+        size = min(options.batch_size or self.restorer.at_once(len(checked) or 1), len(checked) or 1)
+        network = self.ready(self.parser, size) if self.parser is not None and len(checked) else None
+        if network is None:
+            return Restored(after, checked, None)
+        masks = parse_masks(network, checked, leave=options.leave, feather=options.feather, batch_size=size)
+        return Restored(after, checked, masks)
+
+    @torch.no_grad()
+    def paste(
+        self, image: Tensor, checked: FaceCrops, masks: Tensor | None, background: Tensor | None = None
+    ) -> Composite:
+        """At last these restored crops in `image` [B,3,H,W], or in the background, or in the image enlarged."""
+        target = enlarged(image, self.options.upscale, self.upscaler) if background is None else background
+        how = {name: getattr(self.options, name) for name in ("strength", "shape", "feather")}
+        return paste_faces(image if target is None else target, checked, crop_masks=masks, **how)
+
+
 def restore_stages(
     image: Tensor,
     restorer: Restorer,
@@ -92,49 +171,19 @@ def restore_stages(
     *,
     faces: Faces | None = None,
     crops: FaceCrops | None = None,
-    select: Callable[[Faces], Faces] | None = None,
-    choose: Callable[[FaceCrops], FaceCrops] | None = None,
     background: Tensor | None = None,
-    embedder: Any = None,
-    parser: Any = None,
-    upscaler: Callable[[Tensor], Tensor] | None = None,
-    ready: Callable[[Any, int], Any] = lambda network, _faces: network,
     on_batch: OnBatch | None = None,
+    **parts: Any,
 ) -> Restoration:
-    """The stages in their order, as `restore_image` explains them: the one place that knows it.
-
-    select: takes the faces found and gives those to align.
-    ready: brings detector, embedder or parser to where it computes, just before it has to, for so many faces.
-    """
+    """All stages for `image` [B,3,H,W]. parts: what else `Stages` has. The rest as `restore_image` explains it."""
     check_image(image)
-    options.validate()
-    options.check_taken(restorer.options)
-    options.check_tools(embedder, parser)
-    if crops is None:
-        if faces is None:
-            if detector is None:
-                raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
-            faces = find_faces(image, ready(detector, 0), options)
-        crops = align_faces(image, faces if select is None else select(faces), restorer.crop_size)
-    before = crops if choose is None else choose(crops)
-    after = checked = before
-    if len(before) and options.strength > 0:
-        after = restore_and_match(before, restorer, options, on_batch)
-        measure = None if embedder is None else ready(embedder, 0)
-        checked = check_identity(measure, before, after, options.min_identity)
-    size = min(options.batch_size or restorer.at_once(len(checked) or 1), len(checked) or 1)
-    network = ready(parser, size) if parser is not None and len(checked) else None
-    masks = (
-        None
-        if network is None
-        else parse_masks(network, checked, leave=options.leave, feather=options.feather, batch_size=size)
-    )
-    target = enlarged(image, options.upscale, upscaler) if background is None else background
-    target = image if target is None else target
-    pasted = paste_faces(
-        target, checked, strength=options.strength, shape=options.shape, feather=options.feather, crop_masks=masks
-    )
-    return Restoration(pasted, before, after)
+    stages = Stages(restorer, options, detector, **parts)
+    if crops is not None:
+        before = stages.pick(crops)
+    else:
+        before = stages.cut(image, stages.find(image) if faces is None else faces)
+    after, checked, masks = stages.restore(before, on_batch)
+    return Restoration(stages.paste(image, checked, masks, background), before, after)
 
 
 def restore_and_match(
@@ -142,6 +191,25 @@ def restore_and_match(
 ) -> FaceCrops:
     """The crops restored, in the colours asked for."""
     return match_color(restorer.restore(crops, options, on_batch=on_batch), crops, options.color)
+
+
+def joined(crops: Sequence[FaceCrops]) -> FaceCrops:
+    """The crops of several batches of images as those of one, whose frames follow one another.
+
+    Where the images differ in size, theirs counts as the largest height and width there is.
+    """
+    faces: list[Face] = []
+    gone: list[FaceReport] = []
+    frames = 0
+    for own in crops:
+        faces += [replace(face, frame=face.frame + frames) for face in own.faces]
+        gone += [
+            replace(entry, face=replace(entry.face, frame=entry.face.frame + frames)) for entry in own.faces.left_out
+        ]
+        frames += own.faces.frames
+    height, width = (max(getattr(own.faces, side) for own in crops) for side in ("height", "width"))
+    batch = Faces(tuple(faces), frames, height, width, tuple(gone))
+    return FaceCrops(torch.cat([own.images for own in crops]), batch, torch.cat([own.to_crop for own in crops]))
 
 
 def find_faces(image: Tensor, detector: RetinaFace, options: Detect) -> Faces:

@@ -3,7 +3,7 @@
 The frames are gone through twice: once to find the faces and follow them through the whole video, once to restore them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from ..compositing.paste import Composite
 from ..errors import ImageError, OptionError
-from ..faces import Face, FaceCrops, FaceReport, Faces
+from ..faces import Face, FaceCrops, Faces
 from ..geometry.align import align_faces
 from ..inference.restorer import as_restorer
 from ..models.diffusion import OneStepModel
 from ..models.restorer import Restorer
 from ..options import Align, Detect, PhotoOptions, Video
-from ..pipeline import restore_and_match, restore_image, within_limits
+from ..pipeline import joined, restore_and_match, restore_image, within_limits
 from ..recognition.embedders import Embedder
 from ..recognition.identity import check_identity, too_different
 from .choose import limit_tracks, medians, spread, vote
@@ -148,14 +148,3 @@ def restore_video(
         yield restore_image(torch.cat(known[before:end]), restorer, crops=crops, **options)
         first, forgotten = first + end - before, max(end - reach, 0)
         known, cut, before = known[forgotten:], cut[forgotten:], end - forgotten
-
-
-def joined(crops: Sequence[FaceCrops]) -> FaceCrops:
-    """The crops of several images, each a batch of its own, as those of one batch."""
-    faces: list[Face] = []
-    gone: list[FaceReport] = []
-    for frame, own in enumerate(crops):
-        faces += [replace(face, frame=frame) for face in own.faces]
-        gone += [replace(entry, face=replace(entry.face, frame=frame)) for entry in own.faces.left_out]
-    batch = replace(crops[0].faces, faces=tuple(faces), frames=len(crops), left_out=tuple(gone))
-    return FaceCrops(torch.cat([own.images for own in crops]), batch, torch.cat([own.to_crop for own in crops]))
