@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from osdface_core import Face, RetinaFace, load_detector, read_photo  # noqa: E402
 from osdface_core.detection.detector import shared_area  # noqa: E402
 from osdface_core.evaluation.degradation import STRENGTHS  # noqa: E402
-from osdface_core.files.photos import SUFFIXES  # noqa: E402
+from osdface_core.files.formats import SUFFIXES  # noqa: E402
 
 REAL = "detection_mobilenet0.25_Final.pth"
 SIDE = 640

@@ -27,6 +27,7 @@ class Library:
 LIBRARIES = {
     "facexlib": Library("facexlib", "the face parsers and ArcFace", "facexlib", over=("cv2",)),
     "cv2": Library("OpenCV", "training and 16-bit PNG files", "opencv-python-headless"),
+    "pillow_heif": Library("pillow-heif", "HEIC photos", "pillow-heif"),
     "av": Library("PyAV", "videos", "av"),
     "diffusers": Library("diffusers", "training", "diffusers", alone=False),
     "accelerate": Library("accelerate", "training", "accelerate", alone=False),

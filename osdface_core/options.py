@@ -319,6 +319,26 @@ class Video(Options):
 
 
 @dataclass(frozen=True)
+class Album(Options):
+    """How many photos are restored."""
+
+    recursive: bool = option(False, help="Photos in folders of folders, too. The tree is kept.")
+    resume: bool = option(False, help="Go on where an earlier run into OUT ended: what is done is skipped.")
+    shard: str = option("1/1", unit="i/n", help="Only the I-th of N parts of the photos, the same on every machine.")
+    devices: str | None = option(None, unit="a,b", help="A process for each, such as cuda:0,cuda:1.")
+    memory: float = option(
+        2.0, least=0.001, most=1e6, unit="GB", help="What photos under way take at most, besides the networks."
+    )
+
+
+@dataclass(frozen=True)
+class Report(Options):
+    """What is shown of an album."""
+
+    photos: int = option(60, least=0, help="How many photos the page shows before and after.")
+
+
+@dataclass(frozen=True)
 class Load(Options):
     """Where and how the networks compute."""
 

@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from osdface_core import Faces, ImageError, load_detector, load_model
 from osdface_core.cli import main
 from osdface_core.cli.choice import person_in
-from osdface_core.cli.outputs import printable
 from osdface_core.compositing.parsing import PARTS, FaceParser
 from osdface_core.errors import WeightsError
-from osdface_core.pipeline import restore_image
+from osdface_core.files.names import printable
+from osdface_core.pipeline import Stages
 from osdface_core.weights import save_bundle
 
 PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
@@ -106,7 +106,7 @@ def test_a_bad_file_is_reported_and_the_rest_is_done(tmp_path, messages):
     for name in "abc":
         shutil.copy(FACES, faces / f"{name}.json")
     assert run("restore", photos, "-o", tmp_path / "out", "--faces", faces) == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".osdface", "a.png", "c.png"]
     assert "b.png" in messages.text
     assert "1 of 3 photo(s) failed, the rest is done" in messages.text
 
@@ -248,11 +248,11 @@ def test_a_photo_that_cannot_be_written_does_not_stop_the_others(tmp_path, messa
     faces.mkdir()
     for name in ("a", "b", "c"):
         shutil.copy(FACES, faces / f"{name}.json")
-    Image.open(PHOTO).save(tmp_path / "a.gif")
+    Image.open(PHOTO).save(tmp_path / "a.ppm")
     shutil.copy(PHOTO, tmp_path / "b.png")
     (tmp_path / "out" / "c.png").mkdir(parents=True)
     shutil.copy(PHOTO, tmp_path / "c.png")
-    inputs = [tmp_path / name for name in ("a.gif", "c.png", "b.png")]
+    inputs = [tmp_path / name for name in ("a.ppm", "c.png", "b.png")]
     assert run("restore", *inputs, "-o", tmp_path / "out", "--faces", faces, "--force") == 1
     assert (tmp_path / "out" / "b.png").is_file()
     assert "Name the output" in messages.text
@@ -266,21 +266,23 @@ def test_a_photo_that_cannot_be_written_does_not_stop_the_others(tmp_path, messa
         (MemoryError(), "not enough memory"),
         (KeyError("a bug"), "has a fault (KeyError: 'a bug'; test_cli.py, line"),
         (RecursionError(), "has a fault"),
-        (OSError(28, "No space left on device"), "No space left"),
+        (OSError(5, "Input/output error"), "Input/output error"),
         (WeightsError("weights.pth", "are gone.", "Get them."), "weights.pth: are gone"),
     ],
 )
 def test_whatever_happens_to_one_photo_the_others_are_restored(tmp_path, monkeypatch, messages, error, message):
-    def fails_once(pixels, *arguments, **options):
-        if pixels.shape[-1] == 100:
-            raise error
-        return restore_image(pixels, *arguments, **options)
+    paste = Stages.paste
 
-    monkeypatch.setattr("osdface_core.cli.restore.restore_image", fails_once)
+    def fails_once(self, image, *crops):
+        if image.shape[-1] == 100:
+            raise error
+        return paste(self, image, *crops)
+
+    monkeypatch.setattr(Stages, "paste", fails_once)
     faces = tmp_path / "faces"
     faces.mkdir()
-    for name in ("bad", "good"):
-        shutil.copy(FACES, faces / f"{name}.json")
+    shutil.copy(FACES, faces / "good.json")
+    (faces / "bad.json").write_text(json.dumps(Faces((), 1, 100, 100).to_json()), encoding="utf-8")
     Image.new("RGB", (100, 100)).save(tmp_path / "bad.png")
     shutil.copy(PHOTO, tmp_path / "good.png")
     inputs = [tmp_path / "bad.png", tmp_path / "good.png"]
@@ -317,16 +319,6 @@ def test_faces_that_are_not_there_and_an_empty_folder_are_named(tmp_path, messag
     assert "faces cannot be read" in messages.text
     assert run("restore", tmp_path, "-o", tmp_path) == 1
     assert "There are no photos" in messages.text
-
-
-def test_an_interrupt_leaves_whole_files_and_says_so(tmp_path, monkeypatch, messages):
-    def interrupt(*_arguments, **_options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("osdface_core.cli.restore.restore_image", interrupt)
-    assert run("restore", PHOTO, "-o", tmp_path, "--faces", FACES) == 130
-    assert list(tmp_path.iterdir()) == []
-    assert "interrupted" in messages.text
 
 
 def test_faces_that_become_somebody_else_are_kept_from_the_photo(tmp_path, shared):

@@ -12,7 +12,8 @@ from conftest import ROOT
 from PIL import EpsImagePlugin, Image, ImageFile
 
 from osdface_core import ImageError, Photo, read_photo, write_photo
-from osdface_core.files.photos import FORMATS, MAX_PIXELS
+from osdface_core.files.formats import FORMATS
+from osdface_core.files.photos import MAX_PIXELS
 
 sys.path.append(str(ROOT / "scripts" / "soak"))
 

@@ -44,7 +44,7 @@ STOREYS = (
     {"detection", "recognition", "selection", "compositing"},
     {"osediff"},
     {"pipeline"},
-    {"video"},
+    {"video", "album"},
     {"evaluation"},
     {"training"},
     {"diagnosis"},

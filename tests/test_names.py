@@ -2,16 +2,16 @@
 
 import shutil
 import sys
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 
 import pytest
 from conftest import ROOT
 
+from osdface_core.album.plan import find_clash, find_inputs
 from osdface_core.cli import main
-from osdface_core.cli.names import expand, find_clash, refused_by_windows
-from osdface_core.cli.restore import find_inputs
 from osdface_core.cli.video import frame_files
 from osdface_core.errors import ImageError
+from osdface_core.files.names import expand, refused_by_windows
 
 PHOTO = ROOT / "photos" / "astronaut.png"
 
@@ -52,9 +52,9 @@ def test_the_command_refuses_them_on_windows_before_any_work(tmp_path, monkeypat
 
 @pytest.mark.parametrize("twin", ["Anna.PNG", "a\u0308nna.png", "ÄNNA.png"])
 def test_outputs_that_are_one_file_elsewhere_clash(twin):
-    first = Path("out/änna.png") if twin != "Anna.PNG" else Path("out/anna.png")
-    assert find_clash([Path("out/other.png"), first, Path("out") / twin]) == first
-    assert find_clash([Path("out/other.png"), first, Path("elsewhere") / twin]) is None
+    first = "out/änna.png" if twin != "Anna.PNG" else "out/anna.png"
+    assert find_clash(["out/other.png", first, f"out/{twin}"]) == f"out/{twin}"
+    assert find_clash(["out/other.png", first, f"elsewhere/{twin}"]) is None
 
 
 def test_the_command_refuses_a_clash(tmp_path, capsys):
@@ -90,4 +90,5 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):
 def test_what_macos_keeps_beside_photos_on_other_disks_is_no_photo(tmp_path):
     for name in ("astronaut.png", "._astronaut.png"):
         (tmp_path / name).touch()
-    assert find_inputs([tmp_path]) == frame_files(tmp_path) == [tmp_path / "astronaut.png"]
+    assert [one.path for one in find_inputs([tmp_path]).inputs] == [str(tmp_path / "astronaut.png")]
+    assert frame_files(tmp_path) == [tmp_path / "astronaut.png"]

@@ -13,12 +13,13 @@ from typing import NoReturn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import OSDFaceError
-from . import detect, doctor, evaluate, restore, train, weights
-from .outputs import Messages, printable
+from ..files.names import printable
+from . import detect, doctor, evaluate, report, restore, train, weights
+from .outputs import set_up_messages
 
 log = logging.getLogger("osdface")
 
-COMMANDS = (restore, detect, weights, train, evaluate, doctor)
+COMMANDS = (restore, report, detect, weights, train, evaluate, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,9 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # what a console cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Messages())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    set_up_messages()
     options = parser().parse_args(evaluate.spelled_out(sys.argv[1:] if arguments is None else arguments))
     try:
         with logging_redirect_tqdm():
@@ -37,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSDFaceError, OSError) as error:
         log.error("error: %s", error)
         return 1
-    except KeyboardInterrupt:
-        log.error("interrupted: what is written so far is whole")
+    except KeyboardInterrupt as stop:
+        log.error("interrupted: what is written so far is whole%s", f". {stop}" if str(stop) else "")
         return 130
 
 

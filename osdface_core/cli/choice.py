@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import torch
 from torch import Tensor
@@ -69,10 +69,6 @@ class Choice:
         if options.person is not None and self.detector is not None:
             self.person = person_in(options.person, self.detector, crop_size, options.device)
 
-    def faces(self, path: Path, pixels: Tensor) -> Faces:
-        """The faces to restore in the photo from `path`. Raises ImageError."""
-        return self.chosen(self.found(pixels) if self.options.faces is None else read_faces(self.options.faces, path))
-
     def found(self, pixels: Tensor) -> Faces:
         """The faces in an image that lie within the limits."""
         return within_limits(self.detected(pixels), self.limits)
@@ -115,9 +111,9 @@ def person_in(photos: Sequence[Path], detector: RetinaFace, crop_size: int, devi
     return FaceCrops(torch.cat([crops.images for crops in found]), faces, torch.cat([crops.to_crop for crops in found]))
 
 
-def read_faces(source: Path, photo: Path) -> Faces:
-    """The faces that `osdface detect` wrote for `photo`."""
-    path = source / f"{photo.stem}.json" if source.is_dir() else source
+def read_faces(source: Path, name: str) -> Faces:
+    """The faces that `osdface detect` wrote for the photo of this name: in a file, or in NAME.json in a folder."""
+    path = source / PurePath(name).with_suffix(".json") if source.is_dir() else source
     try:
         return Faces.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:

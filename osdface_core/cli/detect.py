@@ -8,11 +8,11 @@ from typing import Any
 from ..detection.detector import RetinaFace
 from ..detection.load import load_detector
 from ..devices import best_device
+from ..files.outputs import named, refuse_to_overwrite, write_json
 from ..files.photos import read_photo
 from ..options import Detect, Load
 from ..pipeline import find_faces
 from .arguments import add_files, add_options, validate
-from .outputs import named, refuse_to_overwrite, write_json
 
 log = logging.getLogger("osdface")
 

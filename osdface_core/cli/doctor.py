@@ -8,10 +8,10 @@ import torch
 
 from ..devices import best_device
 from ..diagnosis.installation import examine
+from ..files.names import printable
 from ..models.precision import Precision
 from ..options import Load
 from .arguments import add_files, add_options
-from .outputs import printable
 
 FOR_PROOF = ("weights", "base", "device", "precision", "decoder", "detector")
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..devices import best_device
+from ..files.outputs import refuse_to_overwrite
 from ..inference import load_model
 from ..inference.spandrel import load_restorer
 from ..models.diffusion import OneStepModel
 from ..options import Evaluate, Load
 from ..serialization import Json
 from .arguments import add_files, add_options
-from .outputs import refuse_to_overwrite
 
 if TYPE_CHECKING:
     from ..evaluation import Method

@@ -3,7 +3,7 @@
 import argparse
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from tqdm import tqdm
@@ -21,6 +21,7 @@ from ..models.restorer import Restorer
 from ..options import Load, Restore
 from ..weights import read_model
 from .arguments import add_files, add_options, flags_given, refuse
+from .choice import Choice
 
 log = logging.getLogger("osdface")
 
@@ -50,6 +51,22 @@ def check_networks(options: argparse.Namespace) -> None:
     given += flags_given(options, Load, without=("device", "precision"))
     if given:
         options.refuse(f"{', '.join(given)}: only for OSDFace, leave them out with --restorer")
+
+
+class Networks(NamedTuple):
+    """All that is loaded."""
+
+    model: OneStepModel | Restorer
+    choice: Choice | None
+    """With detector and embedder; None for faces that are aligned already."""
+    tools: dict[str, Any]
+
+
+def open_networks(options: argparse.Namespace) -> Networks:
+    """Raises an OSDFaceError where one cannot be loaded. Ends the command as wrong usage as `load` does."""
+    model = load(options)
+    choice = None if options.aligned else Choice(options, as_restorer(model).crop_size)
+    return Networks(model, choice, load_tools(options))
 
 
 def load(options: argparse.Namespace) -> OneStepModel | Restorer:
@@ -92,7 +109,7 @@ def load_tools(options: argparse.Namespace) -> dict[str, Any]:
     """The networks around the restorer that the options name, but those that choose faces: for `restore_image`."""
     parser = None if options.parser is None else load_parser(options.parser, device=options.device)
     upscaler = None if options.upscaler is None else load_upscaler(options.upscaler, device=options.device)
-    return {"parser": parser, "upscaler": None if upscaler is None else with_bar(upscaler)}
+    return {"parser": parser, "upscaler": upscaler}
 
 
 def with_bar(upscaler: Upscaler) -> Callable[[Tensor], Tensor]:

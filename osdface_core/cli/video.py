@@ -1,10 +1,11 @@
 """`osdface restore` for videos and folders of frames: the options, and the work."""
 
 import argparse
+import logging
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from tqdm import tqdm
 
 from ..compositing.paste import Composite
 from ..devices import for_photos
-from ..errors import ImageError
+from ..errors import ImageError, OSDFaceError
 from ..faces import FaceReport
-from ..files.photos import SUFFIXES as PHOTOS
+from ..files.formats import SUFFIXES as PHOTOS
+from ..files.names import is_apple_double
+from ..files.outputs import named, refuse_to_overwrite, write_json
 from ..files.photos import Photo, read_photo, write_photo
 from ..files.videos import SUFFIXES, VideoFile, check_output, write_video
 from ..inference.restorer import as_restorer
@@ -28,7 +31,9 @@ from ..video.choose import select_tracks
 from ..video.restore import follow_faces, keep_people, restore_video
 from .arguments import Arguments, add_options, validate
 from .choice import Choice
-from .names import is_apple_double
+from .networks import with_bar
+
+log = logging.getLogger("osdface")
 
 NUMBER = re.compile(r"(\d+)")
 
@@ -49,6 +54,33 @@ def check_video(options: argparse.Namespace) -> None:
 
 def is_video(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
+
+
+def restore_clips(
+    clips: Sequence[Path],
+    model: OneStepModel | Restorer,
+    choice: Choice,
+    tools: dict[str, Any],
+    options: argparse.Namespace,
+) -> int:
+    """Restore videos, or folders of frames, one after the other. Returns how many failed."""
+    how = tools | {"embedder": choice.embedder, **asdict(PhotoOptions.of(vars(options)))}
+    how["upscaler"] = None if how["upscaler"] is None else with_bar(how["upscaler"])
+    failed = 0
+    for path in clips:
+        output = options.output if options.into_file else options.output / path.name
+        written = [output, output.with_suffix(".json")] if options.report else [output]
+        try:
+            with named(path):
+                refuse_to_overwrite(written, options.force)
+                made = restore_clip(path, output, model, choice, options, how)
+                log.info("%s: %s -> %s", path, made["summary"], output)
+                for report in written[1:]:
+                    write_json(report, {"input": str(path), "output": str(output), "seed": options.seed} | made)
+        except OSDFaceError as error:
+            failed += 1
+            log.error("error: %s", error)
+    return failed
 
 
 def restore_clip(

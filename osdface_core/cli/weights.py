@@ -10,6 +10,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import WeightsError
+from ..files.names import printable
+from ..files.outputs import refuse_to_overwrite
 from ..models.precision import DTYPES
 from ..options import Convert, Download
 from ..weights import convert
@@ -21,7 +23,6 @@ from ..weights.export import export
 from ..weights.find import find, locate, models_folder
 from ..weights.verify import verify
 from .arguments import add_options
-from .outputs import printable, refuse_to_overwrite
 
 log = logging.getLogger("osdface")
 

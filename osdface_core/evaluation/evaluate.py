@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import ImageError
 from ..files.atomic_write import atomic_write
-from ..files.photos import SUFFIXES
+from ..files.formats import SUFFIXES
 from ..libraries import library
 from ..serialization import Json
 from .frechet import Frechet

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import ImageError
-from ..files.photos import SUFFIXES
+from ..files.formats import SUFFIXES
 from .degradation import STRENGTHS, Degradation
 from .photographs import as_tensor, read_square
 

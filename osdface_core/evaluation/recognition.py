@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..files.photos import SUFFIXES
+from ..files.formats import SUFFIXES
 from ..serialization import Json
 from .curves import accuracy, area, average_precision, equal_error, precision_recall, roc, true_at_false
 from .degradation import turbulent

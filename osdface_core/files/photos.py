@@ -3,12 +3,12 @@
 import io
 import logging
 import stat
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -16,27 +16,26 @@ import torch.nn.functional as F
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
-from ..errors import ImageError
+from ..errors import ImageError, MissingLibraryError
 from ..libraries import library
 from .atomic_write import atomic_write
+from .formats import (
+    DAMAGE,
+    ENCODING,
+    FORMATS,
+    READ_SUFFIXES,
+    SUFFIXES,
+    is_lossless,
+    notes_on,
+    prepare_decoders,
+    prepare_encoder,
+)
 
 log = logging.getLogger(__name__)
-
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
-"""What is read, in Pillow's terms, where it has a plugin for it. Others are for no photos, and some start programs."""
 
 MAX_PIXELS = 160_000_000
 """Of the largest image that is read: the largest cameras take 151 million. As a tensor that is 1.9 GB, while a file of
 half a megabyte can claim any number."""
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-"""The kinds of file that are read from a folder, and that can be written."""
-
-DAMAGE = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError),
-    *(TypeError, ValueError, struct.error, zlib.error),
-)
-"""What EXIF data that make no sense raise, depending on which of their bytes are wrong."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x0112
@@ -61,12 +60,17 @@ class Photo:
     exif: bytes = b""
     icc_profile: bytes = b""
     """Where it is one for RGB."""
+    lossless: bool = False
+    """Whether its format keeps every pixel as it is."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about how it was read: that its name says another format, that more is in the file."""
 
 
 def read_photo(path: str | Path) -> Photo:
     """Read an image file, turned upright by its EXIF orientation; of an animation, its first frame.
 
-    16 bits a channel are kept for PNG. EXIF data that cannot be read are left out, with a warning.
+    16 bits a channel are kept for PNG. EXIF data that cannot be read are left out, with a warning; what else a person
+    should know about how it was read is in the photo's notes.
     Raises ImageError where the file is missing, damaged, no image, of another format than FORMATS, or larger than
     MAX_PIXELS.
     """
@@ -78,6 +82,8 @@ def read_photo(path: str | Path) -> Photo:
             raise ImageError(f"{path}: {image.mode} pixels are not read in this format. Save it as PNG first.")
         values = decode_deep_png(data) if deep else np.array(image.convert(plain_mode(image)))
         orientation, exif = read_exif(image, path)
+        lossless = is_lossless(image.format, data)
+        notes = notes_on(image, path)
         values = np.ascontiguousarray(upright(values, orientation).transpose(2, 0, 1))
         pixels = torch.from_numpy(values)[None].float()
     pixels /= 65535 if deep else 255
@@ -87,34 +93,71 @@ def read_photo(path: str | Path) -> Photo:
         bits=16 if deep else 8,
         exif=exif,
         icc_profile=icc_profile if icc_profile[16:20] == b"RGB " else b"",
+        lossless=lossless,
+        notes=notes,
     )
+
+
+def count_pixels(path: str | Path) -> int:
+    """How many pixels an image file says that it has, read from its head alone. Raises ImageError as `read_photo`."""
+    path = Path(path)
+    with refusing(path):
+        check_file(path)
+        with path.open("rb") as file, looking_into(file, path, file.read(64)) as image:
+            return image.width * image.height
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
-    """The image at `path`, not decoded yet, and the file's bytes: the one door to Pillow's decoders.
+    """The image at `path`, not decoded yet, and the file's bytes.
 
     Raises ImageError, also in the place of whatever a decoder raises within.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError(f"{path}: this is a folder, a device or a pipe. Name an image file.")
-        if status.st_size > 8 * MAX_PIXELS:
-            raise ImageError(f"{path}: {status.st_size / 1e9:.1f} GB are more than any photo takes. Is it one?")
+    with refusing(path):
+        check_file(path)
         data = path.read_bytes()
-        Image.init()
-        with Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
-            if image.width * image.height > MAX_PIXELS:
-                size = f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS / 1e6:.0f} million that are"
-                raise ImageError(f"{path}: {size} read. Make it smaller first.")
+        with looking_into(io.BytesIO(data), path, data) as image:
             yield image, data
+
+
+def check_file(path: Path) -> None:
+    """Raises ImageError for what is no file, or too large for a photo."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{path}: this is a folder, a device or a pipe. Name an image file.")
+    if status.st_size > 8 * MAX_PIXELS:
+        raise ImageError(f"{path}: {status.st_size / 1e9:.1f} GB are more than any photo takes. Is it one?")
+
+
+@contextmanager
+def looking_into(file: BinaryIO, path: Path, head: bytes) -> Iterator[Image.Image]:
+    """The image in an open file, of which `head` is the beginning, not decoded: the one door to Pillow's decoders.
+
+    Raises ImageError for one that is too large, MissingLibraryError for HEIF without a library that reads it.
+    """
+    prepare_decoders(head)
+    file.seek(0)
+    with Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
+        if image.width * image.height > MAX_PIXELS:
+            size = f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS / 1e6:.0f} million that are"
+            raise ImageError(f"{path}: {size} read. Make it smaller first.")
+        yield image
+
+
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Whatever is raised while the image at `path` is read is raised as an ImageError that names it."""
+    try:
+        yield
     except ImageError:
         raise
+    except MissingLibraryError as error:
+        raise ImageError(f"{path}: {error}") from error
     except FileNotFoundError as error:
         raise ImageError(f"{path}: there is no such file. Check the path.") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: this is not an image that can be read. Expected {', '.join(SUFFIXES)}.") from error
+        expected = ", ".join(READ_SUFFIXES)
+        raise ImageError(f"{path}: this is not an image that can be read. Expected {expected}.") from error
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise ImageError(f"{path}: the image cannot be read ({reason}). Is the file whole?") from error
@@ -160,39 +203,50 @@ def upright(values: np.ndarray, orientation: int) -> np.ndarray:
 def write_photo(path: str | Path, pixels: Tensor, like: Photo | None = None, *, truncate: bool = False) -> None:
     """Write `pixels` [1,3,H,W], 0..1, whole or not at all, in the format that the path's suffix names.
 
-    like: the photo it was made from: its transparency (resized with it), colour profile and EXIF data
-        are kept, and its 16 bits where the format is PNG.
-    truncate: cut values off instead of rounding them, as the authors' program does.
+    like, truncate: as `encode_photo` explains them.
     Raises ImageError where the format cannot hold it, OSError where the file cannot be written.
     """
+    content = encode_photo(path, pixels, like, truncate=truncate)
+    with atomic_write(Path(path)) as partial:
+        partial.write_bytes(content)
+
+
+def encode_photo(path: str | Path, pixels: Tensor, like: Photo | None = None, *, truncate: bool = False) -> bytes:
+    """What is in the file at `path` for `pixels` [1,3,H,W], 0..1, in the format that its suffix names.
+
+    like: the photo it was made from: its transparency (resized with it), colour profile and EXIF data
+        are kept, its 16 bits where the format is PNG, and where its own format loses nothing, nor does this one.
+    truncate: cut values off instead of rounding them, as the authors' program does.
+    Raises ImageError where the format cannot hold it, MissingLibraryError for HEIF without a library that writes it.
+    """
     path, like = Path(path), like or Photo(pixels)
-    if path.suffix.lower() not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise ImageError(f"{path}: cannot write this kind of file. Choose one of {', '.join(SUFFIXES)}.")
-    is_png = path.suffix.lower() == ".png"
-    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
-    if like.alpha is not None and not is_jpeg:
+    prepare_encoder(suffix)
+    if like.alpha is not None and suffix not in (".jpg", ".jpeg"):
         alpha = like.alpha.to(pixels)
         if alpha.shape[2:] != pixels.shape[2:]:
             alpha = F.interpolate(alpha, pixels.shape[2:], mode="bilinear", antialias=True)
         pixels = torch.cat([pixels, alpha], dim=1)
-    deep = is_png and like.bits == 16
+    deep = suffix == ".png" and like.bits == 16
     top = 65535 if deep else 255
-    levels = pixels[0].permute(1, 2, 0).cpu().clamp(0, 1) * top
-    levels = levels.floor() if truncate else levels.round()
+    levels = pixels[0].permute(1, 2, 0).cpu().clamp(0, 1).mul_(top)
+    levels = levels.floor_() if truncate else levels.round_()
     values = levels.numpy().astype(np.uint16 if deep else np.uint8)
     try:
-        content = encode_deep_png(values, like) if deep else encode(values, like, path.suffix.lower())
+        return encode_deep_png(values, like) if deep else encode(values, like, suffix)
     except DAMAGE as error:
         raise ImageError(f"{path}: cannot be written as {path.suffix} ({error}).") from error
-    with atomic_write(path) as partial:
-        partial.write_bytes(content)
 
 
 def encode(values: np.ndarray, like: Photo, suffix: str) -> bytes:
     """[H,W,3 or 4] uint8, RGB -> the file that `suffix` names. EXIF data that it cannot hold are left out."""
     buffer = io.BytesIO()
     kind = Image.registered_extensions()[suffix]
-    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
+    options = ENCODING.get(kind, {})
+    if kind == "WEBP" and like.lossless:
+        options = {"lossless": True}
     try:
         Image.fromarray(values).save(buffer, kind, exif=like.exif, icc_profile=like.icc_profile or None, **options)
     except DAMAGE as error:

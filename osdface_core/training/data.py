@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..errors import ImageError
 from ..evaluation.degradation import Degradation
 from ..evaluation.photographs import as_tensor, read_square
-from ..files.photos import SUFFIXES, read_photo
+from ..files.formats import SUFFIXES
+from ..files.photos import read_photo
 from ..libraries import library
 from ..limits import within
 from .scenes import compose

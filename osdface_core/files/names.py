@@ -1,8 +1,7 @@
-"""Names of files, on every system alike: which are one and the same, which cannot be written, which are meant."""
+"""Names of files, on every system alike: which cannot be written, which are meant, how they are shown."""
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from glob import glob
 from pathlib import Path, PurePath, PureWindowsPath
@@ -11,13 +10,6 @@ from ..errors import ImageError
 
 FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
-
-
-def find_clash(outputs: Iterable[PurePath]) -> PurePath | None:
-    """The first of several outputs that would be one file where case makes no difference, as on Windows and macOS."""
-    keyed = [(unicodedata.normalize("NFC", str(output)).lower(), output) for output in outputs]
-    count = Counter(key for key, _ in keyed)
-    return next((output for key, output in keyed if count[key] > 1), None)
 
 
 def refused_by_windows(path: PureWindowsPath) -> str:
@@ -37,8 +29,10 @@ def is_apple_double(path: PurePath) -> bool:
     return path.name.startswith("._")
 
 
-def expand(paths: Iterable[Path]) -> list[Path]:
+def expand(paths: Iterable[Path], *, recursive: bool = False) -> list[Path]:
     """The paths, and in place of a pattern such as *.jpg what it fits: Windows' shells leave that to the command.
+
+    recursive: ** in a pattern fits any number of folders.
 
     Raises ImageError where nothing fits.
     """
@@ -47,8 +41,21 @@ def expand(paths: Iterable[Path]) -> list[Path]:
         if not set(str(path)) & set("*?") or path.exists():
             found.append(path)
             continue
-        fitting = sorted(map(Path, glob(str(path).replace("[", "[[]"))))
+        fitting = sorted(map(Path, glob(str(path).replace("[", "[[]"), recursive=recursive)))
         if not fitting:
             raise ImageError(f"{path}: no file fits this pattern. Check the path.")
         found += fitting
     return found
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """`text` with all that steers a terminal or cannot be written spelled out, as Python does.
+
+    lines: leave line breaks as they are.
+    """
+    return "".join(
+        character
+        if character.isprintable() or unicodedata.category(character) == "Zs" or (lines and character == "\n")
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )

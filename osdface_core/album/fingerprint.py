@@ -1,0 +1,40 @@
+"""Fingerprints: what an output depends on, so that a later run knows what is done and what has changed."""
+
+import json
+import os
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..serialization import Json
+
+SAMPLES = 64
+"""How many values of every tensor are looked at."""
+
+
+def of_options(options: Json, networks: Iterable[nn.Module | None]) -> str:
+    """Of what was asked for, and of the networks that do it: a sample of every tensor, wherever it is."""
+    digest = blake2b(json.dumps(options, sort_keys=True, default=str).encode(), digest_size=8)
+    for network in networks:
+        for name, tensor in () if network is None else network.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            if tensor.numel():
+                digest.update(sample(tensor).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def sample(tensor: torch.Tensor) -> torch.Tensor:
+    """Up to SAMPLES values of a tensor, evenly spread, as bytes on the CPU."""
+    count = min(SAMPLES, tensor.numel())
+    places = (torch.arange(count, device=tensor.device) * tensor.numel()) // count
+    values = tensor.flatten()[places] if tensor.is_contiguous() else tensor[torch.unravel_index(places, tensor.shape)]
+    return values.detach().cpu().contiguous().view(torch.uint8)
+
+
+def of_files(*paths: str | Path) -> str:
+    """Of files, by their sizes and times. Raises OSError where one is not there."""
+    found = map(os.stat, paths)
+    return " ".join(f"{one.st_size}-{one.st_mtime_ns}" for one in found)

@@ -1,0 +1,75 @@
+"""What is left to do of an album of which an earlier run has done a part."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..files.formats import written_name
+from .fingerprint import of_files
+from .journal import AT_FAULT, UNFINISHED, Entry, marks
+from .plan import Input, hashed
+from .stream import Job
+
+
+@dataclass
+class Todo:
+    """The photos that are left."""
+
+    rest: Sequence[Input]
+    unfinished: list[Input] = field(default_factory=list)
+    """What was under way when an earlier run ended: one of these may have ended it."""
+    changed: list[Input] = field(default_factory=list)
+    """What was done with other options, or has itself changed since."""
+    failed: list[Input] = field(default_factory=list)
+    """What was begun and failed."""
+    done: int = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, (self.rest, self.unfinished, self.changed, self.failed)))
+
+
+def left_to_do(inputs: Sequence[Input], output: Path, options: str) -> Todo:
+    """What the journal in an output folder does not have as done, with the same options, from the same file.
+
+    What somebody else has put under the name of an output is not taken for done.
+    """
+    known = marks(output)
+    rest: list[Input] = []
+    todo = Todo(rest)
+    for one in inputs:
+        name = output_name(one)
+        mark = known.get(hashed(name))
+        if mark is None:
+            rest.append(one)
+        elif mark == UNFINISHED:
+            todo.unfinished.append(one)
+        elif mark == AT_FAULT:
+            todo.failed.append(one)
+        elif not os.path.exists(os.path.join(output, name)):
+            rest.append(one)
+        elif mark != mark_of(one, options):
+            todo.changed.append(one)
+        else:
+            todo.done += 1
+    return todo
+
+
+def mark_of(one: Input, options: str) -> int:
+    try:
+        source = of_files(one.path)
+    except OSError:
+        source = ""
+    return Entry("", "", "", options=options, source=source).mark
+
+
+def output_name(one: Input) -> str:
+    """The path of an input's output in the output folder, with slashes."""
+    return written_name(one.name).replace(os.sep, "/")
+
+
+def jobs(inputs: Iterable[Input], output: Path, *, overwrite: bool) -> Iterator[Job]:
+    """What a stream is given, made as it asks for it."""
+    for one in inputs:
+        name = output_name(one)
+        yield Job(Path(one.path), output / name, name, overwrite)

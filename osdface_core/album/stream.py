@@ -1,0 +1,411 @@
+"""A stream of photos from disk to disk: read, cut, restored in whole batches, pasted and written beside each other.
+
+Threads hand photos on in queues. What they hold together is bounded in bytes; a photo stalls only what waits for it.
+"""
+
+import logging
+import os
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Condition, Lock, Thread
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import ImageError, OSDFaceError
+from ..files.atomic_write import atomic_write
+from ..files.formats import SUFFIXES
+from ..files.outputs import named, refuse_to_overwrite, write_json
+from ..files.photos import Photo, count_pixels, encode_photo, read_photo
+from ..options import Album
+from ..serialization import Json
+from .budget import Budget
+from .fingerprint import of_files
+from .journal import BEGUN, DONE, FAILED, Entry, Journal, is_full
+from .work import Work
+
+log = logging.getLogger("osdface")
+
+PIXEL = 16
+"""Bytes that each pixel of a photo takes, and each of its result, in whichever step that is the most."""
+AHEAD = 8
+"""Photos that wait between two steps, at most; crops that wait for a full batch are as many as that takes."""
+GROUP = 8, 16_000_000
+"""Photos of one size that are looked at together for faces, and their pixels, at most."""
+PATIENCE = 2.0
+"""Seconds that crops wait for more to fill their batch, at most."""
+TICK = 0.05
+THREADS = min(max(os.cpu_count() or 1, 2), 8)
+"""That read, and as many that write."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A photo to restore, and where to."""
+
+    input: Path
+    output: Path
+    name: str
+    """The output's path in the output folder, with slashes: what a journal knows it by."""
+    overwrite: bool = False
+
+
+@dataclass(eq=False)
+class UnderWay:
+    """A photo on its way through the steps."""
+
+    job: Job
+    source: str = ""
+    photo: Photo | None = None
+    bytes: int = 0
+    cut: Any = ()
+    begun: int = 0
+    """How many of its faces are restored, or being so."""
+    restored: list[Any] = field(default_factory=list)
+    error: OSDFaceError | None = None
+    entry: Entry | None = None
+    """What became of it."""
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+Parts = Sequence[tuple[UnderWay, range]]
+"""Some photos, and which of their faces."""
+
+
+class Stream:
+    """Restores photos by `work`, many at a time. `run` may be called again and again, for one block after the other."""
+
+    def __init__(
+        self,
+        work: Work,
+        *,
+        journal: Journal | None = None,
+        options: str = "",
+        report: Json | None = None,
+        plain: bool = False,
+        memory: int = round(Album.memory * 1e9),
+    ):
+        """journal: where it is written down what becomes of each photo. options: their fingerprint, for it.
+        report: what each output's own report, a JSON file beside it, begins with; None for no such files.
+        plain: write nothing of a photo but its pixels, and cut their values off, as the authors' program does.
+        memory: how many bytes photos under way take together.
+        """
+        self.work, self.journal, self.options, self.report, self.plain = work, journal, options, report, plain
+        self.memory = memory
+        self.stopped = self.abandoned = self.full = False
+        self.lock, self.written, self.writing = Lock(), Condition(), 0
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Entry]:
+        """What becomes of each photo, as soon as it is known. Whatever goes wrong with one of them is in its entry.
+
+        To be called by one thread at a time. After `stop` it ends in good order; `full` says that it stopped itself
+        because nothing more can be written.
+        """
+        self.jobs, self.budget = iter(jobs), Budget(self.memory)
+        self.ahead, self.readers, self.writers = 0, THREADS, THREADS
+        self.read: Queue[UnderWay | None] = Queue(AHEAD)
+        self.found: Queue[UnderWay | None] = Queue(AHEAD)
+        self.finished: Queue[UnderWay | None] = Queue(AHEAD)
+        self.ended: Queue[Entry | BaseException | None] = Queue()
+        for loop in (*[self.read_all] * THREADS, self.cut_all, self.restore_all, *[self.write_all] * THREADS):
+            Thread(target=self.guarded, args=(loop,), daemon=True).start()
+        ended = False
+        try:
+            while not ended:
+                entry = patiently(self.ended)
+                ended = entry is None
+                if isinstance(entry, BaseException):
+                    raise entry
+                if entry is not None:
+                    yield entry
+        finally:
+            self.stopped |= not ended
+            self.budget.close()
+
+    def stop(self) -> None:
+        """Begin no more photos, and finish those whose faces are being restored."""
+        self.stopped = True
+
+    def abandon(self) -> None:
+        """Write nothing more, and wait until what is being written is whole."""
+        with self.written:
+            self.stopped = self.abandoned = True
+            self.written.wait_for(lambda: not self.writing)
+
+    # What follows runs in threads of its own.
+
+    def guarded(self, loop: Callable[[], None]) -> None:
+        """A loop, whose own faults end the run."""
+        try:
+            loop()
+        except BaseException as error:  # noqa: BLE001 (handed to the thread that called `run`)
+            self.ended.put(error)
+
+    def read_all(self) -> None:
+        while (job := self.next_job()) is not None:
+            item = UnderWay(job)
+            item.error = self.attempt([item], "read", partial(self.read_one, item))
+            if item.photo is not None:
+                self.read.put(item)
+            else:
+                self.count(ahead=-1)
+                self.end(item)
+        if self.count(readers=-1) == 0:
+            self.read.put(None)
+
+    def next_job(self) -> Job | None:
+        with self.lock:
+            job = None if self.stopped else next(self.jobs, None)
+            self.ahead += job is not None
+        return job
+
+    def count(self, **changes: int) -> int:
+        """Change a number that threads share. Returns it."""
+        with self.lock:
+            for name, change in changes.items():
+                number: int = getattr(self, name) + change
+                setattr(self, name, number)
+        return number
+
+    def read_one(self, item: UnderWay) -> None:
+        """The photo of an item, unless the run is over before there is room for it."""
+        job, kinds = item.job, ", ".join(SUFFIXES)
+        if job.output.suffix.lower() not in SUFFIXES:
+            raise ImageError(f"{job.output}: this kind of file cannot be written. Name the output, with {kinds}.")
+        self.check_free(job)
+        size = count_pixels(job.input) * round(PIXEL * (1 + self.work.growth)) + job.input.stat().st_size
+        if self.budget.borrow(size):
+            item.bytes = size
+            self.note(Entry(str(job.input), job.name, BEGUN))
+            item.source = of_files(job.input)
+            item.photo = read_photo(job.input)
+
+    def check_free(self, job: Job) -> None:
+        """Raises ImageError where a photo's output would be written over what it must not."""
+        if job.output.exists() and job.output.samefile(job.input):
+            raise ImageError("It would be written over itself, and the original be lost. Choose another place.")
+        refuse_to_overwrite(self.files_of(job), job.overwrite)
+
+    def files_of(self, job: Job) -> list[Path]:
+        return [job.output] if self.report is None else [job.output, job.output.with_suffix(".json")]
+
+    def cut_all(self) -> None:
+        for group in self.groups():
+            parts = [] if self.stopped else [(item, range(0)) for item in group]
+            self.together(parts, "cut", self.cut_some)
+            for item in group:
+                if item.error is not None or not parts:
+                    self.end(item)
+                else:
+                    self.found.put(item)
+                self.count(ahead=-1)
+        self.found.put(None)
+
+    def groups(self) -> Iterator[list[UnderWay]]:
+        """The photos that are read; those of one size that are there already together."""
+        group: list[UnderWay] = []
+        while True:
+            try:
+                item = self.read.get(block=not group)
+            except Empty:
+                yield group
+                group = []
+                continue
+            if group and (item is None or not fits(group, item)):
+                yield group
+                group = []
+            if item is None:
+                return
+            group.append(item)
+
+    def cut_some(self, parts: Parts) -> None:
+        names = [item.job.name for item, _ in parts]
+        cuts = self.work.cut(names, [pixels_of(item) for item, _ in parts])
+        for (item, _), cut in zip(parts, cuts, strict=True):
+            item.cut = cut
+            held = self.work.held(cut)
+            item.bytes += held
+            self.budget.take(held)
+
+    def restore_all(self) -> None:
+        batch, waiting = self.work.batch, deque[UnderWay]()
+        for item in self.cuts(waiting):
+            if item is not None and not len(item.cut):
+                self.restore_some([(item, range(0))])
+            elif item is not None:
+                waiting.append(item)
+            while self.stopped and waiting and not waiting[-1].begun:
+                self.end(waiting.pop())
+            while sum(len(it.cut) - it.begun for it in waiting) >= batch or (item is None and waiting):
+                self.restore_some(taken(waiting, batch))
+                while waiting and waiting[0].error is not None:
+                    waiting.popleft()
+        for _ in range(THREADS):
+            self.finished.put(None)
+
+    def cuts(self, waiting: Collection[UnderWay]) -> Iterator[UnderWay | None]:
+        """The photos that are cut; and None whenever those that wait for a full batch should wait no longer."""
+        until = 0.0
+        while True:
+            try:
+                item = self.found.get(timeout=TICK)
+            except Empty:
+                starving = 0 < self.budget.waiting >= self.ahead  # nothing comes before something is finished
+                if waiting and (starving or time.monotonic() > until):
+                    yield None
+                continue
+            yield item
+            if item is None:
+                return
+            if len(item.cut):
+                until = time.monotonic() + PATIENCE
+
+    def restore_some(self, parts: Parts) -> None:
+        self.together(parts, "restore", self.restore_parts)
+        for item, _ in parts:
+            if item.error is not None:
+                self.end(item)
+            elif item.begun == len(item.cut):
+                self.finished.put(item)
+
+    def restore_parts(self, parts: Parts) -> None:
+        made = self.work.restore([(item.cut, numbers) for item, numbers in parts])
+        for (item, _), part in zip(parts, made, strict=True):
+            item.restored.append(part)
+
+    def write_all(self) -> None:
+        while (item := self.finished.get()) is not None:
+            item.error = self.attempt([item], "write", partial(self.write_one, item))
+            self.end(item)
+        if self.count(writers=-1) == 0:
+            self.ended.put(None)
+
+    def write_one(self, item: UnderWay) -> None:
+        job, photo = item.job, item.photo
+        assert photo is not None  # it was read
+        made = self.work.finish(photo.pixels, item.cut, item.restored)
+        item.photo = photo = replace(photo, pixels=made.image)
+        item.cut, item.restored = (), []
+        content = encode_photo(job.output, made.image, None if self.plain else photo, truncate=self.plain)
+        with self.may_write():
+            self.check_free(job)
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(job.output) as whole:
+                whole.write_bytes(content)
+            if self.report is not None:
+                about = {"input": str(job.input), "output": str(job.output), **self.report}
+                write_json(job.output.with_suffix(".json"), about | made.report)
+            item.entry = Entry(
+                str(job.input),
+                job.name,
+                DONE,
+                summary=made.report["summary"].removeprefix("frame 0: "),
+                faces=tuple(made.report.get("faces", ())),
+                width=photo.pixels.shape[3],
+                height=photo.pixels.shape[2],
+                notes=photo.notes,
+                seconds={step: round(seconds, 4) for step, seconds in item.seconds.items()},
+                options=self.options,
+                source=item.source,
+            )
+            self.note(item.entry)
+
+    @contextmanager
+    def may_write(self) -> Iterator[None]:
+        """Within, files are written, which `abandon` waits for. Raises ImageError after that."""
+        with self.written:
+            if self.abandoned:
+                raise ImageError("It was not written, for the run was ended.")
+            self.writing += 1
+        try:
+            yield
+        finally:
+            with self.written:
+                self.writing -= 1
+                self.written.notify_all()
+
+    # What all of these threads do.
+
+    def together(self, parts: Parts, step: str, work: Callable[[Parts], None]) -> None:
+        """A step of several photos; where that fails, of each by itself, so that it fails for the one at fault."""
+        error = self.attempt([item for item, _ in parts], step, partial(work, parts)) if parts else None
+        for part in parts if error is not None else ():
+            one = part[0]
+            one.error = self.attempt([one], step, partial(work, [part])) if len(parts) > 1 else error
+
+    def attempt(self, items: Sequence[UnderWay], step: str, work: Callable[[], None]) -> OSDFaceError | None:
+        """A step of some photos, timed. What goes wrong is returned, and named after the first of them."""
+        began = time.monotonic()
+        try:
+            with named(items[0].job.input):
+                work()
+        except OSDFaceError as error:
+            return error
+        finally:
+            for item in items:
+                item.seconds[step] += (time.monotonic() - began) / len(items)
+        return None
+
+    def end(self, item: UnderWay) -> None:
+        """A photo is done, has failed, or is not to be begun any more."""
+        if item.error is not None:
+            self.full |= is_full(item.error)
+            self.stopped |= self.full
+            item.entry = Entry(str(item.job.input), item.job.name, FAILED, error=str(item.error))
+            error = self.attempt([item], "end", partial(self.note, item.entry))
+            if error is not None:
+                log.error("error: %s", error)
+        self.budget.give_back(item.bytes)
+        item.bytes, item.photo, item.cut, item.restored = 0, None, (), []
+        if item.entry is not None:
+            self.ended.put(item.entry)
+
+    def note(self, entry: Entry) -> None:
+        """Write down in the journal what becomes of a photo. A run that cannot do that any more is stopped."""
+        if self.journal is None:
+            return
+        try:
+            self.journal.add(entry)
+        except OSError as error:
+            self.stopped = self.full = True
+            raise ImageError(f"{self.journal.path}: the journal cannot be written ({error.strerror}).") from error
+
+
+def taken(waiting: deque[UnderWay], count: int) -> Parts:
+    """The first so many faces of those that wait; photos all of whose faces are taken wait no longer."""
+    parts: list[tuple[UnderWay, range]] = []
+    while waiting and count:
+        item = waiting[0]
+        numbers = range(item.begun, min(item.begun + count, len(item.cut)))
+        parts.append((item, numbers))
+        item.begun, count = numbers.stop, count - len(numbers)
+        if item.begun == len(item.cut):
+            waiting.popleft()
+    return parts
+
+
+def fits(group: Sequence[UnderWay], item: UnderWay) -> bool:
+    """Whether a photo can be looked at for faces together with others."""
+    first, pixels = pixels_of(group[0]), pixels_of(item)
+    most, area = GROUP
+    return first.shape == pixels.shape and len(group) < most and (len(group) + 1) * pixels[0, 0].numel() <= area
+
+
+def pixels_of(item: UnderWay) -> Tensor:
+    assert item.photo is not None  # it was read
+    return item.photo.pixels
+
+
+def patiently(queue: "Queue[Any]") -> Any:
+    """What comes next in a queue. Windows hears of Ctrl-C only between waits."""
+    while True:
+        try:
+            return queue.get(timeout=0.2)
+        except Empty:
+            continue

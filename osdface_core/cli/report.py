@@ -1,0 +1,39 @@
+"""`osdface report`: what became of an album, from the journal in its output folder."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..album.report import as_csv, as_page, as_text, sum_up
+from ..files.atomic_write import atomic_write
+from ..files.outputs import refuse_to_overwrite
+from ..options import Report
+from .arguments import add_options, validate
+
+
+def add_to(commands: Any) -> None:
+    report = commands.add_parser("report", help="sum up what became of an album")
+    report.set_defaults(run=run, refuse=report.error)
+    report.add_argument("output", type=Path, metavar="OUT", help="the folder that photos were restored into")
+    report.add_argument("--csv", type=Path, metavar="FILE", help="write a table with a line for every photo")
+    report.add_argument("--html", type=Path, metavar="FILE", help="write a page with photos before and after")
+    add_options(report, Report)
+    report.add_argument("--force", action="store_true", help="overwrite files that exist")
+
+
+def run(options: argparse.Namespace) -> int:
+    validate(options, Report)
+    refuse_to_overwrite([path for path in (options.csv, options.html) if path is not None], options.force)
+    summary = sum_up(options.output)
+    sys.stdout.write(as_text(summary))
+    if options.csv is not None:
+        with atomic_write(options.csv) as partial, partial.open("w", **TEXT) as file:
+            file.writelines(as_csv(options.output))
+    if options.html is not None:
+        with atomic_write(options.html) as partial, partial.open("w", **TEXT) as file:
+            file.writelines(as_page(options.output, summary, options.photos))
+    return 0
+
+
+TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}

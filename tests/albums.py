@@ -1,0 +1,57 @@
+"""Albums of noise, and a restorer that is done at once, to test the stream with."""
+
+import time
+
+import numpy as np
+from conftest import face_at
+from PIL import Image
+
+from osdface_core import Faces, ImageError
+from osdface_core.album.plan import find_inputs
+from osdface_core.album.resume import jobs
+from osdface_core.album.stream import Stream
+from osdface_core.album.work import PhotoWork
+from osdface_core.options import PhotoOptions
+from osdface_core.pipeline import Stages
+
+
+class Negatives:
+    """A restorer that is done at once: a restored face is the negative of what it was."""
+
+    crop_size, notice, options = 64, "", frozenset({"batch_size"})
+
+    def __init__(self, at_once=4, seconds=0.0):
+        self.most, self.seconds, self.batches = at_once, seconds, []
+
+    def at_once(self, faces):
+        return min(self.most, faces)
+
+    def restore(self, crops, options, *, prompts=None, on_batch=None):
+        size = options.batch_size or self.at_once(len(crops))
+        for first in range(0, len(crops), size):
+            self.batches.append(len(crops.images[first : first + size]))
+            time.sleep(self.seconds)
+        if (crops.images.amax((1, 2, 3)) == 0).any():
+            raise ImageError("A face is all black.")
+        return crops.with_images(1 - crops.images)
+
+
+def album(folder, counts, size=(120, 160)):
+    """Photos of noise with so many faces each, and the faces by the photos' names."""
+    folder.mkdir(exist_ok=True)
+    faces = {}
+    for number, count in enumerate(counts):
+        noise = np.random.default_rng(number).integers(1, 255, (*size, 3), np.uint8)
+        Image.fromarray(noise).save(folder / f"{number:03}.png")
+        own = tuple(face_at(20 + 5 * n, 60, 30, index=n) for n in range(count))
+        faces[f"{number:03}.png"] = Faces(own, 1, *size)
+    return faces
+
+
+def stream_of(restorer, faces, **how):
+    stages = Stages(restorer, PhotoOptions(), choose=how.pop("choose", None))
+    return Stream(PhotoWork(stages, faces.__getitem__), **how)
+
+
+def jobs_in(folder, output):
+    return jobs(find_inputs([folder]).inputs, output, overwrite=False)
