@@ -14,6 +14,7 @@ from ..files.photos import read_photo
 from .journal import DONE, FAILED, Entry, entries
 from .page import Pair, Table, page, thumbnail
 from .plan import hashed
+from .work import ALIGNED
 
 SLOWEST, SIDE = 10, 480
 """How many of the slowest photos are named, and the longest side of a picture on a page, in pixels."""
@@ -53,8 +54,9 @@ def sum_up(output: Path) -> Summary:
         summary.restored += sum(face["restored"] for face in entry.faces)
         summary.reasons.update(reason_of(face["reason"]) for face in entry.faces if not face["restored"])
         summary.seconds.update(entry.seconds or {})
-        summary.slowest = nlargest(SLOWEST, (*summary.slowest, entry), key=duration)
-        if entry.state == FAILED:
+        if entry.state == DONE:
+            summary.slowest = nlargest(SLOWEST, (*summary.slowest, entry), key=duration)
+        elif entry.state == FAILED:
             summary.failures.append(entry)
     if not summary.states:
         raise ImageError(f"{output}: no journal is in this folder. Name the one that photos were restored into.")
@@ -85,10 +87,11 @@ def figures(summary: Summary) -> dict[str, object]:
 
 def tables(summary: Summary) -> list[Table]:
     """What is to be known then."""
+    failures = [(entry.input, entry.error.removeprefix(f"{entry.input}: ")) for entry in summary.failures]
     spent = [(step, seconds) for step, seconds in summary.seconds.most_common()]
     slow = [(entry.input, duration(entry), len(entry.faces), size_of(entry)) for entry in summary.slowest]
     return [
-        Table("Failures", ("photo", "error"), [(entry.input, entry.error) for entry in summary.failures]),
+        Table("Failures", ("photo", "error"), failures),
         Table("Faces left as they were", ("reason", "faces"), summary.reasons.most_common()),
         Table("Seconds by step", ("step", "seconds"), spent, "Of all photos together; steps run beside each other."),
         Table("The slowest photos", ("photo", "seconds", "faces", "size"), slow),
@@ -169,4 +172,5 @@ def pairs(output: Path, most: int) -> Iterator[Pair]:
 
 
 def has_restored(entry: Entry) -> bool:
-    return entry.state == DONE and (not entry.faces or any(face["restored"] for face in entry.faces))
+    restored = entry.summary == ALIGNED or any(face["restored"] for face in entry.faces)
+    return entry.state == DONE and restored

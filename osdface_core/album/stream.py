@@ -16,8 +16,6 @@ from queue import Empty, Queue
 from threading import Condition, Lock, Thread
 from typing import Any
 
-from torch import Tensor
-
 from ..errors import ImageError, OSDFaceError
 from ..files.atomic_write import atomic_write
 from ..files.formats import SUFFIXES
@@ -63,11 +61,15 @@ class UnderWay:
     job: Job
     source: str = ""
     photo: Photo | None = None
-    bytes: int = 0
+    lent: int = 0
+    """Bytes of the budget that it has."""
     cut: Any = ()
     begun: int = 0
     """How many of its faces are restored, or being so."""
     restored: list[Any] = field(default_factory=list)
+    made: Json = field(default_factory=dict)
+    content: bytes = b""
+    """The report and the file that came of it."""
     error: OSDFaceError | None = None
     entry: Entry | None = None
     """What became of it."""
@@ -181,7 +183,7 @@ class Stream:
         self.check_free(job)
         size = count_pixels(job.input) * round(PIXEL * (1 + self.work.growth)) + job.input.stat().st_size
         if self.budget.borrow(size):
-            item.bytes = size
+            item.lent = size
             self.note(Entry(str(job.input), job.name, BEGUN))
             item.source = of_files(job.input)
             item.photo = read_photo(job.input)
@@ -226,11 +228,11 @@ class Stream:
 
     def cut_some(self, parts: Parts) -> None:
         names = [item.job.name for item, _ in parts]
-        cuts = self.work.cut(names, [pixels_of(item) for item, _ in parts])
+        cuts = self.work.cut(names, [photo_of(item).pixels for item, _ in parts])
         for (item, _), cut in zip(parts, cuts, strict=True):
             item.cut = cut
             held = self.work.held(cut)
-            item.bytes += held
+            item.lent += held
             self.budget.take(held)
 
     def restore_all(self) -> None:
@@ -281,36 +283,41 @@ class Stream:
 
     def write_all(self) -> None:
         while (item := self.finished.get()) is not None:
-            item.error = self.attempt([item], "write", partial(self.write_one, item))
+            item.error = self.attempt([item], "paste", partial(self.paste_one, item))
+            if item.error is None:
+                item.error = self.attempt([item], "write", partial(self.write_one, item))
             self.end(item)
         if self.count(writers=-1) == 0:
             self.ended.put(None)
 
-    def write_one(self, item: UnderWay) -> None:
-        job, photo = item.job, item.photo
-        assert photo is not None  # it was read
+    def paste_one(self, item: UnderWay) -> None:
+        photo, output = photo_of(item), item.job.output
         made = self.work.finish(photo.pixels, item.cut, item.restored)
+        item.cut, item.restored, item.made = (), [], made.report
         item.photo = photo = replace(photo, pixels=made.image)
-        item.cut, item.restored = (), []
-        content = encode_photo(job.output, made.image, None if self.plain else photo, truncate=self.plain)
+        item.content = encode_photo(output, made.image, None if self.plain else photo, truncate=self.plain)
+
+    def write_one(self, item: UnderWay) -> None:
+        job, photo, began = item.job, photo_of(item), time.monotonic()
         with self.may_write():
             self.check_free(job)
             job.output.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(job.output) as whole:
-                whole.write_bytes(content)
+                whole.write_bytes(item.content)
             if self.report is not None:
                 about = {"input": str(job.input), "output": str(job.output), **self.report}
-                write_json(job.output.with_suffix(".json"), about | made.report)
+                write_json(job.output.with_suffix(".json"), about | item.made)
+            seconds = item.seconds | {"write": time.monotonic() - began}
             item.entry = Entry(
                 str(job.input),
                 job.name,
                 DONE,
-                summary=made.report["summary"].removeprefix("frame 0: "),
-                faces=tuple(made.report.get("faces", ())),
+                summary=item.made["summary"].removeprefix("frame 0: "),
+                faces=tuple(item.made.get("faces", ())),
                 width=photo.pixels.shape[3],
                 height=photo.pixels.shape[2],
                 notes=photo.notes,
-                seconds={step: round(seconds, 4) for step, seconds in item.seconds.items()},
+                seconds={step: round(value, 4) for step, value in seconds.items()},
                 options=self.options,
                 source=item.source,
             )
@@ -361,8 +368,8 @@ class Stream:
             error = self.attempt([item], "end", partial(self.note, item.entry))
             if error is not None:
                 log.error("error: %s", error)
-        self.budget.give_back(item.bytes)
-        item.bytes, item.photo, item.cut, item.restored = 0, None, (), []
+        self.budget.give_back(item.lent)
+        item.lent, item.photo, item.cut, item.restored, item.content = 0, None, (), [], b""
         if item.entry is not None:
             self.ended.put(item.entry)
 
@@ -392,14 +399,14 @@ def taken(waiting: deque[UnderWay], count: int) -> Parts:
 
 def fits(group: Sequence[UnderWay], item: UnderWay) -> bool:
     """Whether a photo can be looked at for faces together with others."""
-    first, pixels = pixels_of(group[0]), pixels_of(item)
+    first, pixels = photo_of(group[0]).pixels, photo_of(item).pixels
     most, area = GROUP
     return first.shape == pixels.shape and len(group) < most and (len(group) + 1) * pixels[0, 0].numel() <= area
 
 
-def pixels_of(item: UnderWay) -> Tensor:
+def photo_of(item: UnderWay) -> Photo:
     assert item.photo is not None  # it was read
-    return item.photo.pixels
+    return item.photo
 
 
 def patiently(queue: "Queue[Any]") -> Any:

@@ -123,9 +123,10 @@ class AlignedWork:
         return [restore_aligned(face, self.model, exact=self.exact, **self.options) for (face,), _ in parts]
 
     def finish(self, image: Tensor, cut: Sequence[Tensor], restored: Sequence[Tensor]) -> Made:
-        return Made(restored[0], {"seed": self.options["seed"], "summary": "aligned face restored"})
+        return Made(restored[0], {"seed": self.options["seed"], "summary": ALIGNED})
 
 
+ALIGNED = "aligned face restored"
 MANY = 1_000_000
 """Faces, to ask how many of them go together."""
 
