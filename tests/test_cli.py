@@ -298,7 +298,7 @@ def test_what_happens_to_a_photo_in_detection_is_said_of_it(tmp_path, monkeypatc
     def fail(*_arguments, **_options):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("osdface_core.cli.detect.detect_faces", fail)
+    monkeypatch.setattr("osdface_core.cli.detect.find_faces", fail)
     assert run("detect", PHOTO, "--json", tmp_path / "faces.json", "--detector", detector_file) == 1
     assert f"error: {PHOTO}: " in messages.text
     assert "ZeroDivisionError: a bug" in messages.text
