@@ -7,6 +7,7 @@ from .evaluate import Task, evaluate
 from .frechet import frechet
 from .measures import ALWAYS, PAPER, Measure, measures
 from .methods import Method, denoised, restoration_of, restorer
+from .pages import write_page
 from .photosets import PhotoSet, pairs, real, synthetic
 from .report import write_sheets, write_tables
 from .sheets import write_attention
@@ -31,6 +32,7 @@ __all__ = [
     "restorer",
     "synthetic",
     "write_attention",
+    "write_page",
     "write_sheets",
     "write_tables",
 ]

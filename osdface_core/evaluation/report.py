@@ -1,4 +1,4 @@
-"""What an evaluation leaves: tables to read and to compute with, and sheets of pictures."""
+"""What an evaluation leaves: tables to read and to compute with, a page, and sheets of pictures."""
 
 import json
 from collections.abc import Sequence
@@ -22,10 +22,7 @@ def write_tables(
 
     paper: the set of the paper whose rows are put beside. missing: sentences of measures that could not be taken.
     """
-    rows = result.means()
-    if paper is not None:
-        rows += paper_rows(paper)
-    gaps = result.differences([INPUT, *first_model(result)])
+    rows, gaps = rows_of(result, paper)
     notes = [f"- {', '.join(measure.names)}: {measure.source}" for measure in task.measures]
     notes += [f"- {distance.name}: Fréchet distance of InceptionV3's features." for distance in task.frechet]
     parts = [
@@ -46,16 +43,23 @@ def write_tables(
     write_texts(output, files)
 
 
+def rows_of(result: Evaluation, paper: str | None) -> tuple[list[Json], list[Json]]:
+    """Means, with the paper's beside them, and differences to the input and, where there are others, to the model."""
+    rows, model = result.means(), model_of(result)
+    if paper is not None:
+        rows += paper_rows(paper)
+    return rows, result.differences([INPUT] if model == result.methods[-1] else [INPUT, model])
+
+
 def write_texts(output: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         with atomic_write(output / name) as partial:
             partial.write_text(text, encoding="utf-8", newline="\n")
 
 
-def first_model(result: Evaluation) -> list[str]:
-    """The first model's own result, where others are to be compared with it."""
-    models = [method for method in result.methods if method not in (INPUT, DENOISED)]
-    return models[:1] if len(models) > 1 else []
+def model_of(result: Evaluation) -> str:
+    """The first model's own result: what pictures show and others are compared with."""
+    return next(method for method in result.methods if method not in (INPUT, DENOISED))
 
 
 def as_json(content: Json | list[Json]) -> str:
@@ -64,7 +68,7 @@ def as_json(content: Json | list[Json]) -> str:
 
 def write_sheets(task: Task, result: Evaluation, output: Path) -> None:
     """For every group: the first photos, and those that the first model made most and least of."""
-    model = next(method for method in result.methods if method not in (INPUT, DENOISED))
+    model = model_of(result)
     for group in task.photos.groups:
         name = group or "photos"
         order, _ = ranked(result, group, model)
