@@ -26,10 +26,9 @@ from .tables import INPUT, as_csv, markdown, plain
 STRONGEST = 40_000
 """The strength at which `degradation.turbulent` works with 1; below, with the square root of the share of it.
 
-The paper's figures count the random vectors that a simulator throws on the picture, each of which moves its
-neighbourhood. Vectors that add up at random move it by the square root of their number, so that is how displacement and
-blur grow here: 5.7 and 2.8 pixels of a 512 px crop at 20,000, 8 and 4 at 40,000. How far one vector moves anything the
-paper does not say; that is our choice, and curves are to be compared among methods, not with the paper's.
+The paper gives strengths without a unit. They are read here as a number of random displacements that add up, whose sum
+grows with the square root of their number; so displacement and blur do: 5.7 and 2.8 pixels of a 512 px crop at 20,000,
+8 and 4 at 40,000. That is our choice: curves are to be compared among methods, not with the paper's.
 """
 
 ORIGINAL = "original"
