@@ -17,6 +17,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import ImageError, MissingLibraryError
+from ..faces import check_finite
 from ..libraries import library
 from .atomic_write import atomic_write
 from .formats import (
@@ -204,7 +205,7 @@ def write_photo(path: str | Path, pixels: Tensor, like: Photo | None = None, *, 
     """Write `pixels` [1,3,H,W], 0..1, whole or not at all, in the format that the path's suffix names.
 
     like, truncate: as `encode_photo` explains them.
-    Raises ImageError where the format cannot hold it, OSError where the file cannot be written.
+    Raises as that does, and OSError where the file cannot be written.
     """
     content = encode_photo(path, pixels, like, truncate=truncate)
     with atomic_write(Path(path)) as partial:
@@ -217,9 +218,13 @@ def encode_photo(path: str | Path, pixels: Tensor, like: Photo | None = None, *,
     like: the photo it was made from: its transparency (resized with it), colour profile and EXIF data
         are kept, its 16 bits where the format is PNG, and where its own format loses nothing, nor does this one.
     truncate: cut values off instead of rounding them, as the authors' program does.
-    Raises ImageError where the format cannot hold it, MissingLibraryError for HEIF without a library that writes it.
+    Raises ImageError where it is no such image, holds NaN or infinities, or the format cannot hold it,
+    MissingLibraryError for HEIF without a library that writes it.
     """
     path, like = Path(path), like or Photo(pixels)
+    if pixels.ndim != 4 or pixels.shape[:2] != (1, 3) or not pixels.is_floating_point() or not pixels.numel():
+        raise ImageError(f"{path}: expected one image [1,3,H,W], 0..1; got {list(pixels.shape)} {pixels.dtype}.")
+    check_finite(pixels, "image")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ImageError(f"{path}: cannot write this kind of file. Choose one of {', '.join(SUFFIXES)}.")

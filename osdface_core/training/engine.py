@@ -160,7 +160,7 @@ class Diary:
     def paste(self, step: int, rows: Tensor) -> None:
         if not self.writes:
             return
-        grid = torch.cat([torch.cat(list(row[:8]), dim=2) for row in rows], dim=1).float().cpu()
+        grid = torch.cat([torch.cat(list(row[:8]), dim=2) for row in rows], dim=1).float().cpu().nan_to_num()
         write_photo(self.folder / f"step-{step:07d}.png", grid[None])
         if self.board is not None:
             self.board.add_image("pictures", grid, step)
