@@ -39,7 +39,9 @@ async function refresh(node) {
   const asked = entries.filter((entry) => !entry.here && !entry.agreed);
   const button = document.createElement("button");
   button.textContent = say.agree;
-  button.style.cssText = "bottom: 0; cursor: pointer; padding: 6px 10px; position: sticky; width: 100%";
+  button.style.cssText =
+    "background: var(--comfy-menu-bg); border: 1px solid var(--border-color); bottom: -4px; color: var(--input-text); " +
+    "cursor: pointer; padding: 6px 10px; position: sticky; width: 100%";
   button.onclick = async () => {
     const read = Object.fromEntries(asked.map((entry) => [entry.name, entry.licence]));
     const headers = { "Content-Type": "application/json" };
@@ -57,7 +59,7 @@ app.registerExtension({
     node.licences.style.cssText =
       "box-sizing: border-box; color: var(--input-text); font-size: 12px; " +
       "overflow: auto; overflow-wrap: anywhere; padding: 4px 8px";
-    const options = { getMinHeight: () => 240, serialize: false };
+    const options = { getMinHeight: () => 300, serialize: false };
     node.addDOMWidget("licences", "licences", node.licences, options).serialize = false;
     const weights = node.widgets.find((widget) => widget.name === "weights");
     const others = weights.callback;
