@@ -151,8 +151,13 @@ class OtherRestorer(SpandrelRestorer):
         return network
 
     def at_once(self, faces: int) -> int:
+        """As many of these as a graphics card holds; one in main memory, where a batch saves no time."""
         card, weights = self.resident.patcher.load_device, weight_bytes(self.network)
-        return held_at_once(card, weights, self.network.face_bytes, faces)
+        return 1 if card.type == "cpu" else held_at_once(card, weights, self.network.face_bytes, faces)
+
+    def together(self, options: Restore, faces: int) -> int:
+        """As many as the card holds, however many are asked for."""
+        return self.at_once(min(options.batch_size or MOST, faces))
 
 
 def held_at_once(card: torch.device, weights: float, each: float, faces: int) -> int:

@@ -90,6 +90,10 @@ class SpandrelRestorer:
         most = 1 if device.type == "cpu" else that_fit(self.network.face_bytes, free_bytes(device))
         return max(1, min(most, faces))
 
+    def together(self, options: Restore, faces: int) -> int:
+        """How many of so many faces to restore together."""
+        return options.batch_size or self.at_once(faces)
+
     @torch.no_grad()
     def restore(
         self, crops: FaceCrops, options: Restore, *, prompts: Prompts | None = None, on_batch: OnBatch | None = None
@@ -97,7 +101,7 @@ class SpandrelRestorer:
         """Every crop restored, at the network's own size; the results stay where the crops are."""
         if prompts is not None:
             raise ImageError(f"{self.network.name} takes no prompt. Disconnect it, or take OSDFace for the model.")
-        size = options.batch_size or self.at_once(len(crops))
+        size = self.together(options, len(crops))
         network = self.ready(min(size, len(crops)))
         device, side = network.descriptor.device, network.crop_size * network.descriptor.scale
         images = crops.images.new_empty(len(crops), 3, side, side)
