@@ -89,6 +89,13 @@ def test_shards_divide_all_photos_the_same_way_wherever_they_are():
     ]
 
 
+@pytest.mark.parametrize("option", ["--resume", "--shard=1/2"])
+def test_one_file_is_neither_resumed_nor_divided(option, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run("restore", PHOTO, "-o", tmp_path / "out.png", option)
+    assert "are for photos that are restored into a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("wrong", ["", "2", "0/2", "3/2", "1/0", "-1/2", "a/b", "1/2/3"])
 def test_a_shard_that_cannot_be_is_wrong_usage(wrong, tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:

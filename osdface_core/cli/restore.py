@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..album.plan import Input, Plan, find_clash, find_inputs, find_overwritten, output_names
+from ..album.plan import Input, Plan, Shard, find_clash, find_inputs, find_overwritten, output_names
 from ..errors import OptionError
 from ..files.formats import SUFFIXES
 from ..files.names import expand
@@ -82,6 +82,8 @@ def find(options: argparse.Namespace) -> Plan:
     for problem in plan.problems:
         log.error("error: %s", problem)
     if options.into_file:
+        if options.resume or options.shard != Shard():
+            options.refuse("--resume and --shard are for photos that are restored into a folder")
         if len(plan.inputs) > 1:
             options.refuse(f"{options.output}: {len(plan.inputs)} photos cannot go into one file, name a folder")
         return plan

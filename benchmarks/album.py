@@ -1,0 +1,194 @@
+"""What an album costs beside its faces, and how busy it keeps what restores them.
+
+    python benchmarks/album.py plan --paths 1000000      # seconds and megabytes to plan, divide and resume
+    python benchmarks/album.py files                     # CPU seconds a photo of 12 megapixels for reading and writing
+    python benchmarks/album.py waiting                   # a restorer that only waits, 1 s a batch: how long it idles
+    python benchmarks/album.py cores --photos 60         # how busy the cores are, one by one and as an album
+
+Prints Markdown.
+"""
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT)]
+
+import osdface_core as osd  # noqa: E402
+from osdface_core.album.journal import DONE, Entry, Journal, marks  # noqa: E402
+from osdface_core.album.plan import Input, Shard, find_clash, find_inputs, find_overwritten, output_names  # noqa: E402
+from osdface_core.album.resume import jobs, left_to_do  # noqa: E402
+from osdface_core.album.stream import Stream  # noqa: E402
+from osdface_core.album.work import PhotoWork  # noqa: E402
+from osdface_core.files.photos import encode_photo  # noqa: E402
+from osdface_core.inference.restorer import as_restorer  # noqa: E402
+from osdface_core.options import PhotoOptions  # noqa: E402
+from osdface_core.pipeline import Stages, restore_image  # noqa: E402
+
+FACE = {"frame": 0, "index": 0, "box": [1.25, 2.5, 3.75, 4.5], "score": 0.99, "landmarks": [[1.5, 2.5]] * 5}
+MILLISECONDS = 13
+"""What a face takes on a fast card, as README.md models it."""
+
+
+def row(*values: object) -> None:
+    print("| " + " | ".join(f"{it:.3g}" if isinstance(it, float) else str(it) for it in values) + " |")  # noqa: T201
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """CPU seconds, and by how many megabytes the process grew at its largest."""
+    before, began = peak(), time.process_time()
+    work()
+    return time.process_time() - began, peak() - before
+
+
+def peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Of files that are there by their names alone, but for resuming, which asks the disk about each."""
+    count = options.paths
+    with tempfile.TemporaryDirectory(dir=options.work) as place:
+        folder = Path(place)
+        listing = folder / "list.txt"
+        listing.write_text("".join(f"photos/{n % 1000:03}/IMG_{n:07}.jpg\n" for n in range(count)), encoding="utf-8")
+        kept: dict[str, list[Input]] = {}
+        row(f"{count} paths", "CPU seconds", "MB more at the peak")
+        row(*["---"] * 3)
+        read = lambda: kept.update(all=find_inputs([Path(f"@{listing}")], recursive=True).inputs)  # noqa: E731
+        row("read a list of them", *timed(read))
+        row("find clashes", *timed(lambda: find_clash(output_names(kept["all"]))))
+        row("find what would be written over", *timed(lambda: find_overwritten(kept["all"], folder / "out")))
+        shard = Shard(3, 8)
+        row("take the third of eight parts", *timed(lambda: [one for one in kept["all"] if shard.has(one.name)]))
+        journal = Journal(folder / "out", Shard(), {})
+
+        def write() -> None:
+            for one in kept["all"]:
+                journal.add(Entry(one.path, one.name, "begun"))
+                journal.add(Entry(one.path, one.name, DONE, faces=(FACE,), options="0" * 16, source="123456-1" * 2))
+
+        row("write the journal", *timed(write))
+        row("read it", *timed(lambda: marks(folder / "out")))
+        row("decide what is left (no output is there)", *timed(lambda: left_to_do(kept["all"], folder / "out", "")))
+        print(f"\nThe journal has {journal.path.stat().st_size / count:.0f} bytes a photo.")  # noqa: T201
+
+
+def files(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(dir=options.work) as place:
+        path = Path(place) / "photo.jpg"
+        photo = Image.open(ROOT / "photos" / "astronaut.png").convert("RGB").resize((4000, 3000))
+        grain = np.random.default_rng(0).integers(-6, 7, (3000, 4000, 3))
+        Image.fromarray((np.array(photo) + grain).clip(0, 255).astype(np.uint8)).save(path, quality=92)
+        read, wrote = [], []
+        torch.set_num_threads(1)
+        for _ in range(options.rounds):
+            began = time.process_time()
+            known = osd.read_photo(path)
+            between = time.process_time()
+            encode_photo(path, known.pixels, known)
+            read.append(between - began)
+            wrote.append(time.process_time() - between)
+    total = min(read) + min(wrote)
+    row("12 MP JPEG", "CPU seconds")
+    row("---", "---")
+    row("read", min(read))
+    row("write", min(wrote))
+    row(f"cores that a card of {MILLISECONDS} ms a face needs, one face a photo", total / MILLISECONDS * 1000)
+
+
+class Waiting:
+    """A restorer that computes nothing: it waits so many seconds for every batch."""
+
+    crop_size, notice, options = 512, "", frozenset({"batch_size"})
+
+    def __init__(self, seconds: float, most: int = 8):
+        self.seconds, self.most, self.times = seconds, most, list[tuple[float, float]]()
+
+    def at_once(self, faces: int) -> int:
+        return min(self.most, faces)
+
+    def restore(self, crops, options, *, prompts=None, on_batch=None):
+        for _ in range(0, len(crops), self.most):
+            began = time.monotonic()
+            time.sleep(self.seconds)
+            self.times.append((began, time.monotonic()))
+        return crops
+
+
+def small_album(folder: Path, count: int) -> None:
+    portrait = Image.open(ROOT / "photos" / "astronaut.png").convert("RGB")
+    folder.mkdir()
+    for number in range(count):
+        portrait.resize((400 + number % 5 * 20,) * 2).save(folder / f"{number:04}.jpg")
+
+
+def waiting(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(dir=options.work) as place:
+        folder = Path(place)
+        small_album(folder / "in", options.photos)
+        restorer, detector = Waiting(1.0), osd.load_detector("starter")
+        stream = Stream(PhotoWork(Stages(restorer, PhotoOptions(), detector)))
+        began = time.process_time(), time.monotonic()
+        done = list(stream.run(jobs(find_inputs([folder / "in"]).inputs, folder / "out", overwrite=False)))
+    first, last = restorer.times[0][0], restorer.times[-1][1]
+    busy = sum(end - start for start, end in restorer.times)
+    row(
+        "photos", "batches of 8", "waited, s", "first to last, s", "idle", "CPU seconds of all else", "processor / wall"
+    )
+    row(*["---"] * 7)
+    cpu, wall = time.process_time() - began[0], time.monotonic() - began[1]
+    row(len(done), len(restorer.times), busy, last - first, f"{1 - busy / (last - first):.1%}", cpu, cpu / wall)
+
+
+def cores(options: argparse.Namespace) -> None:
+    """The processor time that each way spends a second, as a share of all cores. Nothing else should run meanwhile."""
+    model, detector, count = osd.load_model(), osd.load_detector("starter"), os.cpu_count() or 1
+    row("way", "seconds", "CPU seconds", f"of {count} cores busy")
+    row(*["---"] * 4)
+    with tempfile.TemporaryDirectory(dir=options.work) as place:
+        folder = Path(place)
+        small_album(folder / "in", options.photos)
+        inputs = find_inputs([folder / "in"]).inputs
+
+        def one_by_one() -> None:
+            (folder / "single").mkdir()
+            for one in inputs:
+                photo = osd.read_photo(one.path)
+                osd.write_photo(folder / "single" / one.name, restore_image(photo.pixels, model, detector).image, photo)
+
+        def album() -> None:
+            stream = Stream(PhotoWork(Stages(as_restorer(model), PhotoOptions(), detector)))
+            for _ in stream.run(jobs(inputs, folder / "out", overwrite=False)):
+                pass
+
+        for name, work in (("one photo at a time", one_by_one), ("an album", album)):
+            began = time.process_time(), time.monotonic()
+            work()
+            cpu, wall = time.process_time() - began[0], time.monotonic() - began[1]
+            row(name, wall, cpu, f"{cpu / wall / count:.0%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("plan", "files", "waiting", "cores"))
+    parser.add_argument("--paths", type=int, default=1_000_000)
+    parser.add_argument("--photos", type=int, default=160)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--work", type=Path, help="a folder for temporary files")
+    options = parser.parse_args()
+    {"plan": plan, "files": files, "waiting": waiting, "cores": cores}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
