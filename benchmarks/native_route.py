@@ -41,7 +41,7 @@ def main() -> int:
     # the tests' helpers name the core by its own name
     sys.modules["osdface_core"] = sys.modules["osdface_pack.osdface_core"]
     from osdface_pack.nodes.native import NativeWeights, with_lora
-    from osdface_pack.nodes.runtime import Resident, Weights
+    from osdface_pack.nodes.runtime import OSDFaceWeights, Resident
     from osdface_pack.osdface_core import read_photo
     from osdface_pack.osdface_core.weights.authors import LORA_FILE, load_authors_files, load_authors_vre
     from parity.single_file import as_single_file
@@ -54,7 +54,7 @@ def main() -> int:
     folder = chosen.work / "authors"
 
     with torch.inference_mode():
-        ours = Weights(load_authors_files(folder, chosen.work / "sd21base"))
+        ours = OSDFaceWeights(load_authors_files(folder, chosen.work / "sd21base"))
         prompts = ours.vre(1)(image)
         started = time.perf_counter()
         expected = ours.one_step(1)(image, prompts.embeds)
