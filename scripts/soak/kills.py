@@ -1,6 +1,6 @@
-"""Runs killed (kill -9) at random moments and begun again: photos, a video, training, a download, a conversion.
+"""Runs killed (kill -9) at random moments and begun again: a video, training, a download, a conversion.
 
-    python scripts/soak/kills.py [--kills 200] [--seed 1] [--work photos video training download convert]
+    python scripts/soak/kills.py [--kills 200] [--seed 1] [--work video training download convert]
 
 Fails if a file under its final name is ever not whole, or anything is left behind by the run that follows. A process
 that has imported everything is forked for each run, so that it is killed in its work; that needs a system that forks.
@@ -43,11 +43,9 @@ def works(folder: Path, hub_url: str) -> dict[str, Work]:
 
     torch.set_num_threads(1)
     portrait = read_photo(ROOT / "photos" / "astronaut.png").pixels[:, :, :256, 96:352]
-    photos, faces = folder / "photos", folder / "faces"
-    for place in (photos, faces):
-        place.mkdir()
+    faces = folder / "faces"
+    faces.mkdir()
     for number in range(4):
-        write_photo(photos / f"{number}.png", portrait[..., :128, 64 * (number % 2) :])
         write_photo(faces / f"{number}.png", portrait[..., 20 : 84 + 20 * number, 60 : 124 + 20 * number])
     recipe.write_weights("tiny", folder / "weights")
     record(folder / "clip.mp4")
@@ -61,12 +59,11 @@ def works(folder: Path, hub_url: str) -> dict[str, Work]:
     def fetch(out: Path) -> None:
         download(entry, out)
 
-    small = ("--device", "cpu", "--detector", "starter", "--min-size", "200")
+    small = ("--device", "cpu", "--detector", "starter", "--force")
     tiny = ("train", ROOT / "tests/recipes/tiny.yaml", "--stage", "autoencoder", "--set", f"PHOTOS={faces}")
     weights = ("weights", "convert", folder / "weights/ckpt", "--base", folder / "weights/sd21base", "--force")
     return {
-        "photos": lambda out: command("restore", photos, "-o", out, "--report", "--force", *small),
-        "video": lambda out: command("restore", folder / "clip.mp4", "-o", out / "clip.mp4", "--force", *small[:4]),
+        "video": lambda out: command("restore", folder / "clip.mp4", "-o", out / "clip.mp4", *small),
         "training": lambda out: command(*tiny, "-o", out),
         "download": fetch,
         "convert": lambda out: command(*weights, "-o", out / "bundle.safetensors"),
@@ -174,7 +171,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description="Runs that are killed.")
     arguments.add_argument("--kills", type=int, default=200)
     arguments.add_argument("--seed", type=int, default=1)
-    names = ["photos", "video", "training", "download", "convert"]
+    names = ["video", "training", "download", "convert"]
     arguments.add_argument("--work", nargs="+", choices=names, default=names)
     given = arguments.parse_args()
     from hub import Hub
