@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -29,8 +30,8 @@ def of_options(options: Json, networks: Iterable[nn.Module | None]) -> str:
 def sample(tensor: torch.Tensor) -> torch.Tensor:
     """Up to SAMPLES values of a tensor, evenly spread, as bytes on the CPU."""
     count = min(SAMPLES, tensor.numel())
-    places = (torch.arange(count, device=tensor.device) * tensor.numel()) // count
-    values = tensor.flatten()[places] if tensor.is_contiguous() else tensor[torch.unravel_index(places, tensor.shape)]
+    places = np.unravel_index(np.arange(count) * tensor.numel() // count, tensor.shape)  # PyTorch's own imports SymPy
+    values = tensor[tuple(map(torch.from_numpy, places))] if tensor.ndim else tensor[None]
     return values.detach().cpu().contiguous().view(torch.uint8)
 
 
