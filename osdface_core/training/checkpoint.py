@@ -141,7 +141,7 @@ class Checkpoints:
         for name, (_, put) in generators(self.accelerator.device).items():
             states = saved["random"].get(name, ())
             if rank < len(states):  # a process that is new goes on from its seed
-                put(states[rank])
+                put(states[rank].clone())  # PyTorch reads a view from the start of what it is a view of
         step = saved["step"]
         if type(step) is not int or step < 0:
             raise ValueError(f"step {step}")
