@@ -1,6 +1,6 @@
 """Demo, tests and checks on Windows, macOS and Linux, with nothing but Python 3.10 or newer:
 
-    python run.py demo                 restore a real photo, photos/astronaut.png -> demo/
+    python run.py demo                 restore a blurred photo, a sample -> demo/
     python run.py demo mine.jpg ...  restore yours
     python run.py test [-k WORD ...]    the tests, with pytest's own options
     python run.py lint                 style and types
@@ -81,7 +81,9 @@ def parser() -> argparse.ArgumentParser:
         top.add_argument(f"--{name}", default=chosen, metavar="PIP", help=f"what pip is told to install for {name}")
     command = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = command.add_parser("demo", help="restore a photo")
-    demo.add_argument("photos", nargs="*", metavar="PHOTO", default=[near(ROOT / "photos" / "astronaut.png")])
+    demo.add_argument(
+        "photos", nargs="*", metavar="PHOTO", default=[near(ROOT / "photos" / "samples" / "osdface_portrait.jpg")]
+    )
     demo.add_argument("-o", "--output", default=near(ROOT / "demo"), metavar="FOLDER", help="default: %(default)s")
     demo.add_argument("--detector", metavar="FILE", help="RetinaFace weights (default: the best that is there)")
     command.add_parser("test", help="run the tests", add_help=False)
@@ -96,7 +98,7 @@ def commands(options: argparse.Namespace, rest: list[str]) -> list[list[str]]:
     if options.command == "lint":
         return [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"]]
     detector = ["--detector", options.detector] if options.detector else []
-    how = ["--color", "wavelet", "--report", "--force", *detector]
+    how = ["--report", "--force", *detector]
     return [[near(ROOT / "osdface.py"), "restore", *options.photos, "-o", options.output, *how]]
 
 

@@ -240,7 +240,7 @@ class Paste(Options):
         step=0.01,
         help="Width of the soft border as a share of the crop. Raise it if you see an edge.",
     )
-    color: Color = option("none", choices=get_args(Color), help=COLORS_HELP)  # noqa: RUF009 (a literal)
+    color: Color = option("wavelet", choices=get_args(Color), help=COLORS_HELP)  # noqa: RUF009 (a literal)
     min_identity: float = option(
         0.0,
         least=0,

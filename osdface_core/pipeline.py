@@ -23,7 +23,7 @@ from .models.one_step import check_restored
 from .models.osdface import OSDFaceModel
 from .models.osediff import OSEDiffModel
 from .models.restorer import Restorer
-from .options import Detect, PhotoOptions, Restore
+from .options import Color, Detect, Paste, PhotoOptions, Restore
 from .osediff import restore_exactly
 from .recognition.embedders import Embedder
 from .recognition.identity import check_identity
@@ -246,20 +246,27 @@ def enlarged(image: Tensor, factor: float, upscaler: Callable[[Tensor], Tensor] 
 
 @torch.no_grad()
 def restore_aligned(
-    image: Tensor, model: OneStepModel | Restorer, *, exact: bool = False, seed: int | None = None, **options: Any
+    image: Tensor,
+    model: OneStepModel | Restorer,
+    *,
+    exact: bool = False,
+    seed: int | None = None,
+    color: Color | None = None,
+    **options: Any,
 ) -> Tensor:
     """Restore one image [1,3,H,W] that is an aligned face already: a crop of the restorer's size comes back.
 
     exact: as the authors' program treats it. By OSDFace a square image is brought to the crop size without
         anti-aliasing, corners on corners; any other is processed at its own size. By OSEDiff's, see
         `osediff.restore_exactly`. They sample the posterior: give a seed.
+    color: how it gets the image's colours: None as photos do by default, with `exact` not at all.
     options: the other fields of `options.Restore`, by their names; with `exact` OSEDiff's, and none of OSDFace.
     Raises ImageError for an image that is not square, unless `exact`, and where the networks give no numbers.
     """
     check_image(image)
     height, width = image.shape[2:]
     if exact and isinstance(model, OSEDiffModel):
-        return restore_exactly(image, model, seed=seed, **options)
+        return restore_exactly(image, model, seed=seed, color=color or "none", **options)
     if exact and isinstance(model, OSDFaceModel):
         size = (model.config.crop_size, model.config.crop_size)
         if height == width:
@@ -278,4 +285,4 @@ def restore_aligned(
     chosen.check_taken(restorer.options)
     side = (restorer.crop_size, restorer.crop_size)
     crops = whole_crops(F.interpolate(image, side, mode="bicubic", antialias=True).clamp(0, 1))
-    return restorer.restore(crops, chosen).images
+    return match_color(restorer.restore(crops, chosen), crops, color or Paste.color).images.clamp(0, 1)

@@ -96,5 +96,5 @@ def test_the_matrix_runs_what_there_is_on_all_systems():
 def test_the_repository_keeps_its_line_ends():
     attributes = (ROOT / ".gitattributes").read_text(encoding="utf-8").splitlines()
     assert "* text=auto eol=lf" in attributes
-    for kind in ("png", "jpg", "webp", "safetensors"):
+    for kind in ("png", "jpg", "webp", "webm", "safetensors"):
         assert f"*.{kind} binary" in attributes

@@ -180,7 +180,7 @@ def modules(*networks: object) -> Iterator[nn.Module]:
 def work_of(networks: Networks, options: argparse.Namespace) -> Work:
     model, choice, tools = networks
     if choice is None:
-        seed, chosen = options.seed, asdict(Restore.of(vars(options)))
+        seed, chosen = options.seed, asdict(Restore.of(vars(options))) | {"color": options.color}
         if options.exact:
             own = isinstance(model, OSEDiffModel)
             seed = (SEED if own else AUTHORS_SEED) if seed is None else seed

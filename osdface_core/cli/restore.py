@@ -41,12 +41,14 @@ def add_to(commands: Any) -> None:
     restore.add_argument("--exact", action="store_true", help="aligned, and every step as in the authors' program")
     add_options(restore, Restore)
     add_options(restore, Paste)
+    restore.set_defaults(color=None)  # not the same for --exact
     restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
     restore.add_argument("--force", action="store_true", help="overwrite outputs that exist")
 
 
 def run(options: argparse.Namespace) -> int:
     options.aligned |= options.exact
+    options.color = options.color or ("none" if options.exact else Paste.color)
     check_options(options)
     plan = find(options)
     clips = [Path(one.path) for one in plan.inputs if options.frames or is_video(Path(one.name))]
@@ -113,8 +115,7 @@ def check_options(options: argparse.Namespace) -> None:
     check_video(options)
     check_album(options)
     files = [name for name in ("faces", "person", "embedder", "parser", "upscaler") if getattr(options, name)]
-    without = ["color"] if options.exact else []
-    given = [*(f"--{name}" for name in files), *flags_given(options, Detect, Choose, Paste, Video, without=without)]
+    given = [*(f"--{name}" for name in files), *flags_given(options, Detect, Choose, Paste, Video, without=["color"])]
     if options.aligned and given:
         options.refuse(f"{', '.join(given)}: only for whole photos, leave them out with --aligned")
     given = flags_given(options, Restore, without=["prompt", "seed"])
