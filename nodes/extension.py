@@ -17,6 +17,7 @@ from .paste import OSDFacePaste
 from .prompt import OSDFaceEncodePrompt
 from .restore import OSDFaceRestore
 from .restore_faces import OSDFaceRestoreFaces
+from .samples import place_samples
 from .select import OSDFaceSelect, OSDFaceSelectPerson, OSDFaceSkipSharp
 from .track import OSDFaceSteadyCrops, OSDFaceTrack
 
@@ -25,6 +26,7 @@ class OSDFaceExtension(ComfyExtension):
     def __init__(self) -> None:
         register_folders()
         register_routes()
+        place_samples()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [

@@ -30,7 +30,7 @@ def test_one_node_restores_the_faces_of_a_photo(host):
 
 
 def test_every_stage_in_a_node_of_its_own_gives_the_same(host):
-    one, steps = host.run(all_in_one()), host.run(step_by_step())
+    one, steps = host.run(all_in_one(color="none")), host.run(step_by_step())
     assert (host.picture(one["save"]) == host.picture(steps["save"])).all()
     assert report(one) == report(steps)
     assert host.picture(steps["map"]).shape == (256, 256, 3)

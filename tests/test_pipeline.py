@@ -9,6 +9,7 @@ from conftest import ROOT, face_at
 
 import osdface_core
 from osdface_core import Faces, ImageError, restore_aligned, restore_image
+from osdface_core.compositing.color import match_color
 from osdface_core.pipeline import enlarged
 
 
@@ -36,7 +37,7 @@ def test_it_is_the_stages_in_their_order(photo, starter):
     crops = osdface_core.align_faces(photo, faces, starter.config.crop_size)
     prompts = osdface_core.encode_prompts(starter.vre, crops, batch_size=2)
     restored = osdface_core.restore_crops(starter.one_step, crops, prompts, batch_size=2)
-    expected = osdface_core.paste_faces(photo, restored)
+    expected = osdface_core.paste_faces(photo, match_color(restored, crops))
     result = restore_image(photo, starter, faces=faces, batch_size=2)
     assert torch.equal(result.image, expected.image)
     assert torch.equal(result.mask, expected.mask)

@@ -16,11 +16,19 @@ Video, Audio, Whole, Choice = custom("VIDEO"), custom("AUDIO"), custom("INT"), c
 Boxes, Dynamic = custom("BOUNDING_BOX"), custom("COMFY_DYNAMICCOMBO_V3")
 
 
+class Listed(list[Any]):
+    """An output that is a list: the nodes behind it run once for each of its values."""
+
+
 FLIPS = ["x-axis: vertically", "y-axis: horizontally"]
 
 
-def input_files(folders: FolderPaths, *suffixes: str) -> list[str]:
-    return sorted(file for file in os.listdir(os.path.join(folders.base, "input")) if file.endswith(suffixes))
+def input_files(folders: FolderPaths, *suffixes: str, folder: str = "") -> list[str]:
+    return sorted(file for file in os.listdir(os.path.join(folders.base, "input", folder)) if file.endswith(suffixes))
+
+
+def input_folders(folders: FolderPaths) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(os.path.join(folders.base, "input")) if entry.is_dir())
 
 
 def only(key: str, *inputs: Any) -> dict[str, Any]:
@@ -67,6 +75,14 @@ def make(folders: FolderPaths) -> dict[str, tuple[Schema, Any]]:
             Image.fromarray(levels).save(os.path.join(folders.base, kind, name))
             written.append({"filename": name, "subfolder": "", "type": kind})
         return {"images": written}
+
+    def load_folder(folder: str) -> tuple[Any, ...]:
+        files = input_files(folders, ".png", ".jpg", folder=folder)
+        return (Listed(load_image(os.path.join(folder, file))[0] for file in files),)
+
+    def compare(image_a: torch.Tensor, image_b: torch.Tensor, **_view: Any) -> dict[str, Any]:
+        sides = {"a_images": image_a, "b_images": image_b}
+        return {name: save(images, name, "temp")["images"] for name, images in sides.items()}
 
     def scale_by(image: torch.Tensor, upscale_method: str, scale_by: float) -> tuple[Any, ...]:
         scaled = F.interpolate(image.movedim(-1, 1), scale_factor=scale_by, mode="bicubic").movedim(1, -1)
@@ -181,6 +197,57 @@ def make(folders: FolderPaths) -> dict[str, tuple[Schema, Any]]:
                 is_output_node=True,
             ),
             lambda source: {"text": [str(source)]},
+        ),
+        "ImageCompare": (
+            Schema(
+                "ImageCompare",
+                [
+                    Images.Input("image_a", optional=True),
+                    Images.Input("image_b", optional=True),
+                    custom("IMAGECOMPARE").Input("compare_view", socketless=True),
+                ],
+                display_name="Compare Images",
+                category="image",
+                is_output_node=True,
+            ),
+            compare,
+        ),
+        "LoadImageDataSetFromFolder": (
+            Schema(
+                "LoadImageDataSetFromFolder",
+                [combo.Input("folder", options=input_folders(folders))],
+                [Images.Output(display_name="images")],
+                display_name="Load Image (from Folder)",
+                category="image",
+            ),
+            load_folder,
+        ),
+        "LoadMediaPipeFaceLandmarker": (
+            Schema(
+                "LoadMediaPipeFaceLandmarker",
+                [combo.Input("model_name", options=folders.get_filename_list("detection"))],
+                [custom("FACE_DETECTION_MODEL").Output()],
+                display_name="Load Face Detection Model (MediaPipe)",
+                category="model/loaders",
+            ),
+            None,
+        ),
+        "MediaPipeFaceLandmarker": (
+            Schema(
+                "MediaPipeFaceLandmarker",
+                [
+                    custom("FACE_DETECTION_MODEL").Input("face_detection_model"),
+                    Images.Input("image"),
+                    combo.Input("detector_variant", options=["short", "full", "both"], default="short"),
+                    Whole.Input("num_faces", default=1, min=0, max=16, step=1),
+                    Number.Input("min_confidence", default=0.5, min=0.0, max=1.0, step=0.01, advanced=True),
+                    combo.Input("missing_frame_fallback", options=["empty", "previous", "interpolate"]),
+                ],
+                [custom("FACE_LANDMARKS").Output(display_name="face_landmarks"), Boxes.Output("bboxes")],
+                display_name="Detect Face Landmarks (MediaPipe)",
+                category="image/detection",
+            ),
+            None,
         ),
         "CheckpointLoaderSimple": (
             Schema(

@@ -122,12 +122,15 @@ class FolderPaths(ModuleType):
         super().__init__("folder_paths")
         self.base, self.models_dir = base, os.path.join(base, "models")
         self.folder_names_and_paths: dict[str, Any] = {}
-        for key in ("checkpoints", "diffusers", "loras", "upscale_models", "vae_approx"):
+        for key in ("checkpoints", "detection", "diffusers", "loras", "upscale_models", "vae_approx"):
             folder = os.path.join(self.models_dir, key)
             os.makedirs(folder, exist_ok=True)
             self.folder_names_and_paths[key] = ([folder], set(EXTENSIONS) if key != "diffusers" else {"folder"})
         for name in ("input", "output", "temp"):
             os.makedirs(os.path.join(base, name), exist_ok=True)
+
+    def get_input_directory(self) -> str:
+        return os.path.join(self.base, "input")
 
     def add_model_folder_path(self, key: str, path: str, is_default: bool = False) -> None:
         paths, _ = self.folder_names_and_paths.setdefault(key, ([], set()))

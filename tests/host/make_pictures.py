@@ -1,6 +1,9 @@
-"""Make the pictures of the help pages, in the real frontend:  python -m host.make_pictures SHARED_DATA [NODE ...]
+"""Make all pictures of templates, nodes and documents anew, as after a change of weights or defaults:
 
-A picture shows a node after a run, and beside it what it gave; a node that the run does not need stands alone.
+python -m host.make_pictures SHARED_DATA [NODE ...]
+
+With names of nodes, only the pictures of their help pages: a node after a run, and beside it what it gave; one that the
+run does not need stands alone.
 """
 
 import io
@@ -11,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from . import before_after, make_templates
 from .client import RESTORER, ROOT, furnish, start_standin
 from .frontend import HIDDEN, Frontend, open_frontend
 from .graphs import node, restore_faces, step_by_step
@@ -68,6 +72,9 @@ def picture(frontend: Frontend, kind: str) -> Image.Image:
 
 
 if __name__ == "__main__":
+    if not sys.argv[2:]:
+        make_templates.main([])
+        before_after.main()
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as base:
         furnish(Path(base), Path(sys.argv[1]))

@@ -98,13 +98,7 @@ class Host:
             mark = signature(key)
             if mark not in self.cache or info[kind]["output_node"]:
                 try:
-                    if kind in self.ours:
-                        output = self.ours[kind].execute(**values)
-                        self.cache[mark], self.shown[mark] = output.args, output.ui
-                    else:
-                        result = core_nodes.make(self.folders)[kind][1](**values)
-                        self.cache[mark] = result if isinstance(result, tuple) else ()
-                        self.shown[mark] = result if isinstance(result, dict) else None
+                    self.cache[mark], self.shown[mark] = self.call(kind, values)
                 except Exception as error:
                     error.node = key  # type: ignore[attr-defined]
                     raise
@@ -121,6 +115,25 @@ class Host:
                 if info[node["class_type"]]["output_node"]:
                     run(key)
         return shown
+
+    def call(self, kind: str, values: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
+        """What a node gives and shows: once, or for every value of an input that is a list."""
+        lists = {name: value for name, value in values.items() if isinstance(value, core_nodes.Listed)}
+        if lists:
+            rows = [
+                self.call(kind, values | dict(zip(lists, row, strict=True)))
+                for row in zip(*lists.values(), strict=True)
+            ]
+            outputs = tuple(core_nodes.Listed(column) for column in zip(*(row[0] for row in rows), strict=True))
+            shown: dict[str, Any] = {}
+            for row in rows:
+                shown |= {name: shown.get(name, []) + said for name, said in (row[1] or {}).items()}
+            return outputs, shown
+        if kind in self.ours:
+            output = self.ours[kind].execute(**values)
+            return output.args, output.ui
+        result = core_nodes.make(self.folders)[kind][1](**values)
+        return (result, None) if isinstance(result, tuple) else ((), result)
 
     async def work(self) -> None:
         """Take prompts from the queue for ever."""
@@ -185,11 +198,13 @@ def routes(host: Host) -> web.Application:
     static = Path(comfyui_frontend_package.__file__).parent / "static"
     settings: dict[str, Any] = {"Comfy.Workflow.ShowMissingNodesWarning": True}
     scripts = [f"/extensions/osdface/{file.name}" for file in sorted((host.pack / "web").glob("*.js"))]
+    blueprints = {file.stem: file for file in sorted((host.pack / "subgraphs").glob("*.json"))}
+    about = {"source": "custom_node", "info": {"node_pack": "custom_nodes.osdface"}}
     fixed = {
         "features": {},
         "users": {"storage": "server", "migrated": True},
         "extensions": scripts,
-        "global_subgraphs": {},
+        "global_subgraphs": {name: about | {"name": name} for name in blueprints},
         "node_replacements": {},
         "workflow_templates": {},
         "experiment/models": [],
@@ -197,8 +212,8 @@ def routes(host: Host) -> web.Application:
         "jobs": {"jobs": [], "pagination": {"offset": 0, "limit": 200, "total": 0, "has_more": False}},
         "queue": {"queue_running": [], "queue_pending": []},
     }
-    about = {"os": "posix", "python_version": sys.version, "embedded_python": False, "comfyui_version": "0.33.0"}
-    about |= {
+    system = {"os": "posix", "python_version": sys.version, "embedded_python": False, "comfyui_version": "0.33.0"}
+    system |= {
         "pytorch_version": torch.__version__,
         "argv": ["main.py", "--disable-api-nodes"],
         "ram_total": 0,
@@ -208,7 +223,7 @@ def routes(host: Host) -> web.Application:
 
     @api.get("/api/system_stats")
     async def system_stats(_request: web.Request) -> web.Response:
-        return web.json_response({"system": about, "devices": []})
+        return web.json_response({"system": system, "devices": []})
 
     @api.get("/api/object_info")
     async def object_info(_request: web.Request) -> web.Response:
@@ -231,6 +246,12 @@ def routes(host: Host) -> web.Application:
             target = found.setdefault(file.parent.name, {})
             target.update({"nodeDefs": content} if file.stem == "nodeDefs" else content)
         return web.json_response(found)
+
+    @api.get("/api/global_subgraphs/{id}")
+    async def blueprint(request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        text = blueprints[name].read_text(encoding="utf-8")
+        return web.json_response(about | {"name": name, "data": text})
 
     @api.post("/api/prompt")
     async def post_prompt(request: web.Request) -> web.Response:
