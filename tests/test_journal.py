@@ -71,6 +71,10 @@ def test_fingerprints_see_options_and_every_weight(starter):
     one = of_options({}, [weight])
     weight.bias.data[1] += 1e-6
     assert one != of_options({}, [weight])
+    counting = torch.nn.BatchNorm2d(2)  # its counter is a tensor without a dimension
+    one = of_options({}, [counting])
+    counting.num_batches_tracked += 1
+    assert one != of_options({}, [counting])
 
 
 def test_a_report_sums_up_all_parts_as_text_table_and_page(tmp_path, capsys, messages):

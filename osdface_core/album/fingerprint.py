@@ -29,9 +29,10 @@ def of_options(options: Json, networks: Iterable[nn.Module | None]) -> str:
 
 def sample(tensor: torch.Tensor) -> torch.Tensor:
     """Up to SAMPLES values of a tensor, evenly spread, as bytes on the CPU."""
+    tensor = tensor if tensor.ndim else tensor[None]
     count = min(SAMPLES, tensor.numel())
     places = np.unravel_index(np.arange(count) * tensor.numel() // count, tensor.shape)  # PyTorch's own imports SymPy
-    values = tensor[tuple(map(torch.from_numpy, places))] if tensor.ndim else tensor[None]
+    values = tensor[tuple(map(torch.from_numpy, places))]
     return values.detach().cpu().contiguous().view(torch.uint8)
 
 
