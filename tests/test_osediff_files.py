@@ -309,9 +309,9 @@ def test_what_is_wrong_with_a_text_encoder_is_named(spoiled):
     sizes = json.loads(config.read_text(encoding="utf-8"))
     for change, message in (
         ({"hidden_size": 128}, r"texts are 128 wide, the UNet's context 64.*sd21-base-text"),
-        ({"num_hidden_layers": 10**6}, "num_hidden_layers = 1000000 must be"),
-        ({"hidden_act": "relu"}, "hidden_act = 'relu' must be"),
-        ({"max_position_embeddings": 300}, "max_position_embeddings = 300 must be 77"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers is 1000000: it must be"),
+        ({"hidden_act": "relu"}, "hidden_act is 'relu': it must be"),
+        ({"max_position_embeddings": 300}, "max_position_embeddings is 300: it must be 77"),
         ({"num_attention_heads": 5}, "64 channels cannot be shared by 5 heads"),
     ):
         config.write_text(json.dumps(sizes | change), encoding="utf-8")

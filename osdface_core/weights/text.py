@@ -48,9 +48,9 @@ class TextConfig(NetworkConfig):
         check_count("num_hidden_layers", self.num_hidden_layers, 8 * DEEPEST)
         check_number("layer_norm_eps", self.layer_norm_eps, 1e-12, 1)
         if self.max_position_embeddings != TOKENS:
-            raise ValueError(f"max_position_embeddings = {self.max_position_embeddings!r:.60} must be {TOKENS}")
+            raise ValueError(f"max_position_embeddings is {self.max_position_embeddings!r:.60}: it must be {TOKENS}")
         if self.hidden_act not in ("gelu", "quick_gelu"):
-            raise ValueError(f"hidden_act = {self.hidden_act!r:.60} must be gelu or quick_gelu")
+            raise ValueError(f"hidden_act is {self.hidden_act!r:.60}: it must be gelu or quick_gelu")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(f"{self.hidden_size} channels cannot be shared by {self.num_attention_heads} heads")
 
