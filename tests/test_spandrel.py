@@ -22,7 +22,6 @@ from osdface_core.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
-from osdface_core.evaluation import degradation
 from osdface_core.geometry.align import whole_crops
 from osdface_core.inference.spandrel import FaceNetwork, SpandrelRestorer
 from osdface_core.options import Restore
@@ -294,14 +293,6 @@ def test_what_does_not_go_together_ends_the_command_before_any_work(file, tmp_pa
 def test_the_usual_crop_is_512_pixels_a_side(file, monkeypatch):
     monkeypatch.setattr("osdface_core.inference.spandrel.USUAL_SIDE", 512)
     assert load_restorer(file).crop_size == 512
-
-
-def test_evaluation_compares_it(file, face_photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(degradation, "STRENGTHS", dict([*degradation.STRENGTHS.items()][:1]))
-    command = ["eval", str(face_photos), "-o", str(tmp_path), "--count", "1", "--device", "cpu"]
-    assert main([*command, "--restorer", str(file)]) == 0
-    rows = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
-    assert {row["method"] for row in rows} >= {"restored", "RestoreFormer"}
 
 
 def test_batches_are_crops_restored_one_by_one(restorer, crops, restored):
