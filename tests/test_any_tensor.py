@@ -7,7 +7,7 @@ from conftest import face_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osdface_core import Faces, ImageError, align_faces, paste_faces
+from osdface_core import Faces, OSDFaceError, align_faces, paste_faces
 from osdface_core.compositing.color import match_color
 from osdface_core.compositing.masks import shape_mask
 from osdface_core.detection.overlay import draw_numbers
@@ -47,7 +47,7 @@ def crops(draw):
     images = draw(tensors(2, 3, side, side))
     try:
         return CROPS.with_images(images)
-    except ImageError:
+    except OSDFaceError:
         return CROPS
 
 
@@ -55,7 +55,7 @@ def named(work):
     """What work gives; None where it raises what a caller is told to expect."""
     try:
         return work()
-    except ImageError:
+    except OSDFaceError:
         return None
 
 

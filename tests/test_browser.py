@@ -127,7 +127,7 @@ def test_a_person_reads_the_licences_and_agrees_on_the_node(either_frontend, req
 
 
 def test_what_was_said_of_other_values_goes_when_a_widget_changes(either_frontend):
-    either_frontend.open(json.loads((ROOT / "workflows" / "restore_photo.json").read_text(encoding="utf-8")))
+    either_frontend.open(template("Restore a blurred photo"))
     either_frontend.run()
     notice = either_frontend.page.get_by_text(NOTICE)
     expect(notice).to_be_visible()

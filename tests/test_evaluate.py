@@ -204,7 +204,7 @@ def test_the_command_writes_tables_and_pictures(face_photos: Path, tmp_path: Pat
     out = tmp_path / "out"
     arguments = ["eval", "synthetic", str(face_photos), "-o", str(out), "--count", "1", *QUICK]
     assert main(arguments) == 0
-    assert (out / "table.md").read_text(encoding="utf-8").count("| restored |") == 2 * len(STRENGTHS)
+    assert (out / "table.md").read_text(encoding="utf-8").count("| restored |") == 3 * len(STRENGTHS)
     table = json.loads((out / "table.json").read_text(encoding="utf-8"))
     assert len(table["means"]) == 3 * len(STRENGTHS)
     assert set(table["differences"][0]["PSNR ↑"]) == {"mean", "low", "high"}

@@ -88,7 +88,7 @@ def test_a_report_sums_up_all_parts_as_text_table_and_page(tmp_path, capsys, mes
     assert run("report", out, "--csv", tmp_path / "t.csv", "--html", tmp_path / "page.html") == 0
     said = capsys.readouterr().out
     assert said.startswith("photos: 3\ndone: 2\nfailed: 1\nfaces: 2\nfaces restored: 2\n")
-    assert "c.png: the image cannot be read" in said
+    assert "c.png  the image cannot be read" in said
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         rows = {Path(row["input"]).name: row for row in csv.DictReader(file)}
     assert {name: row["state"] for name, row in rows.items()} == {"a.png": DONE, "b=<i>.jpg": DONE, "c.png": FAILED}

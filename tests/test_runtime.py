@@ -222,7 +222,6 @@ def test_options_name_what_is_there(hub, inside, folders, empty_files):
     models = empty_files
     assert folders.weights_options() == [
         "starter (built in)",
-        "osdface (wherever it is)",
         "authors/bundle.safetensors",
         "mine.safetensors",
         "authors' files in osdface/authors",

@@ -141,7 +141,7 @@ class Painter:
 def test_a_person_who_becomes_somebody_else_in_most_frames_is_left_alone_in_all(painted, left):
     faces = people(9)
     frames = torch.tensor([0.9, 0.3, 0.2])[:, None, None].expand(9, 1, 3, 120, 280) + 0.01
-    options = PhotoOptions(min_identity=0.5)
+    options = PhotoOptions(min_identity=0.5, color="none")
     kept = keep_people(iter(frames), faces, Painter(painted), Colours(), options)
     assert where(kept) == [(n, 1) for n in range(9)] if left else where(faces)
     assert {entry.reason for entry in kept.left_out} == ({"identity -0.60 is below 0.50"} if left else set())

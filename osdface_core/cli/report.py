@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,13 @@ def run(options: argparse.Namespace) -> int:
     summary = sum_up(options.output)
     sys.stdout.write(as_text(summary))
     if options.csv is not None:
-        with atomic_write(options.csv) as partial, partial.open("w", **TEXT) as file:
-            file.writelines(as_csv(options.output))
+        write(options.csv, as_csv(options.output))
     if options.html is not None:
-        with atomic_write(options.html) as partial, partial.open("w", **TEXT) as file:
-            file.writelines(as_page(options.output, summary, options.photos))
+        write(options.html, as_page(options.output, summary, options.photos))
     return 0
 
 
-TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
+def write(path: Path, lines: Iterable[str]) -> None:
+    text = "".join(lines)
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
