@@ -206,7 +206,7 @@ def test_the_command_writes_tables_and_pictures(face_photos: Path, tmp_path: Pat
     assert main(arguments) == 0
     assert (out / "table.md").read_text(encoding="utf-8").count("| restored |") == 3 * len(STRENGTHS)
     table = json.loads((out / "table.json").read_text(encoding="utf-8"))
-    assert len(table["means"]) == 3 * len(STRENGTHS)
+    assert len(table["means"]) == 4 * len(STRENGTHS)  # the input, non-local means, the default colours and plain
     assert set(table["differences"][0]["PSNR ↑"]) == {"mean", "low", "high"}
     rows = list(csv.DictReader((out / "table.csv").read_text(encoding="utf-8").splitlines()))
     assert float(rows[0]["PSNR ↑"]) == pytest.approx(table["means"][0]["PSNR ↑"])

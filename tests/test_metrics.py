@@ -36,7 +36,7 @@ def test_landmarks_are_measured_in_pixels_of_a_512_crop_and_nan_without_a_face(
     image = astronaut.pixels[:, :, :256, 96:352].contiguous()
     moved = image.roll(4, dims=3)
     distance = by_detector(detector)
-    assert distance(moved, image)["landmarks ↓"].item() == pytest.approx(8, abs=1.5)
+    assert distance(moved, image)["landmarks ↓"].item() == pytest.approx(8, abs=2)
     assert distance(torch.zeros_like(image), image)["landmarks ↓"].isnan().all()
 
 
