@@ -249,11 +249,11 @@ def encode(values: np.ndarray, like: Photo, suffix: str) -> bytes:
     """[H,W,3 or 4] uint8, RGB -> the file that `suffix` names. EXIF data that it cannot hold are left out."""
     buffer = io.BytesIO()
     kind = Image.registered_extensions()[suffix]
-    options = ENCODING.get(kind, {})
-    if kind == "WEBP" and like.lossless:
-        options = {"lossless": True}
+    options = {"lossless": True} if kind == "WEBP" and like.lossless else ENCODING.get(kind, {})
+    if like.exif:  # HEIF's writer takes empty data for damaged ones
+        options = options | {"exif": like.exif}
     try:
-        Image.fromarray(values).save(buffer, kind, exif=like.exif, icc_profile=like.icc_profile or None, **options)
+        Image.fromarray(values).save(buffer, kind, icc_profile=like.icc_profile or None, **options)
     except DAMAGE as error:
         if not like.exif:
             raise
