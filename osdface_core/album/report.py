@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ..errors import ImageError, OSDFaceError
 from ..files.names import printable
+from ..files.page import Pair, Table, page, thumbnail
 from ..files.photos import read_photo
 from .journal import DONE, FAILED, Entry, entries
-from .page import Pair, Table, page, thumbnail
 from .plan import hashed
 from .work import ALIGNED
 

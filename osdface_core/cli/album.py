@@ -44,6 +44,7 @@ from .outputs import set_up_messages
 log = logging.getLogger("osdface")
 
 AUTHORS_SEED = 114
+"""What OSDFace's own program samples with where nobody says another."""
 
 SAID = 100
 """So many photos are each said to be done; of more, those that fail."""

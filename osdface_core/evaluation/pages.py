@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..album.page import Pair, Table, page, thumbnail
 from ..files.atomic_write import atomic_write
+from ..files.page import Pair, Table, page, thumbnail
 from ..files.photos import read_photo
 from ..serialization import Json
 from .evaluate import Task, result_file

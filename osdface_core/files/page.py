@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..files.names import printable
+from .names import printable
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1d21; --paper: #fafaf8; --faint: #6b7078; --line: #d9d9d4; --mark: #b3261e }
