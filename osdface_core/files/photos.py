@@ -249,7 +249,7 @@ def encode(values: np.ndarray, like: Photo, suffix: str) -> bytes:
     """[H,W,3 or 4] uint8, RGB -> the file that `suffix` names. EXIF data that it cannot hold are left out."""
     buffer = io.BytesIO()
     kind = Image.registered_extensions()[suffix]
-    options = {"lossless": True} if kind == "WEBP" and like.lossless else ENCODING.get(kind, {})
+    options: dict[str, object] = {"lossless": True} if kind == "WEBP" and like.lossless else ENCODING.get(kind, {})
     if like.exif:  # HEIF's writer takes empty data for damaged ones
         options = options | {"exif": like.exif}
     try:
