@@ -1,12 +1,12 @@
 """Optional libraries: what each is for, and the one line that installs it where it is missing."""
 
-import sys
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .command import pip_install
 from .errors import MissingLibraryError
 
 
@@ -87,9 +87,9 @@ def how_to_get(name: str, error: Exception | None = None) -> str:
     """What the library is for, and the line that installs it for the Python that runs; why it fails if it is there."""
     wanted = LIBRARIES[name]
     missing = [LIBRARIES[part] for part in (name, *wanted.over) if not is_installed(part)]
-    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
-    packages = " ".join(part.package for part in missing or [wanted])
-    line = f"{python} -m pip install {'--no-deps ' if wanted.alone else ''}{packages}"
+    options = ["--no-deps"] if wanted.alone else []
+    packages = [word for part in missing or [wanted] for word in part.package.split()]
+    line = pip_install(*options, *packages)
     place = "" if wanted.alone else ", in a Python that is not ComfyUI's"
     if missing or error is None:
         names = " and ".join(part.name for part in missing or [wanted])
