@@ -89,20 +89,21 @@ def test_what_somebody_else_has_put_there_is_not_taken_for_done(tmp_path, messag
 
 
 SLOWLY = """
-import sys, time
+import os, sys, time
 from osdface_core.cli import main
 from osdface_core.models.restorer import OneStepRestorer
 def restore(self, crops, options, **how):
-    time.sleep(0.1)
+    time.sleep(float(os.environ["SECONDS_A_PASS"]))
     return crops
 OneStepRestorer.restore = restore
 sys.exit(main(sys.argv[1:]))
 """
 
 
-def start(folder, out, *options):
+def start(folder, out, *options, seconds_a_pass=0.1):
     command = [sys.executable, "-c", SLOWLY, "restore", str(folder), "-o", str(out), "--faces", str(folder), *options]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    slowness = {"SECONDS_A_PASS": str(seconds_a_pass)}
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | slowness)
 
 
 def wait_until(happens, seconds=300):
@@ -144,11 +145,12 @@ def test_ctrl_c_finishes_what_is_begun_a_second_one_stops_at_once_and_a_killed_r
     done = [entry for entry in entries(out) if entry.state == DONE]
     assert sorted(entry.output for entry in done) == written()
 
-    second, before = start(slow_album, out, "--resume"), len(written())
-    wait_until(lambda: len(written()) >= before + 3)
+    # a pass long enough that what is begun is still going on when the second one comes
+    second, before = start(slow_album, out, "--resume", seconds_a_pass=3), len(written())
+    wait_until(lambda: len(written()) > before)
+    time.sleep(0.5)  # the next pass has begun
     second.send_signal(signal.SIGINT)
-    second.send_signal(signal.SIGINT)
-    time.sleep(0.05)
+    time.sleep(0.5)
     second.send_signal(signal.SIGINT)
     said = second.communicate(timeout=300)[1]
     assert second.returncode == 130, said
