@@ -9,7 +9,7 @@ from ..files.formats import written_name
 from .fingerprint import of_files
 from .journal import AT_FAULT, UNFINISHED, Entry, marks
 from .plan import Input, hashed
-from .stream import Job
+from .under_way import Job
 
 
 @dataclass

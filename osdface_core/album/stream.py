@@ -6,26 +6,23 @@ Threads hand photos on in queues. What they hold together is bounded in bytes; a
 import logging
 import os
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from queue import Empty, Queue
-from threading import Condition, Lock, Thread
+from threading import Lock, Thread
 from typing import Any
 
 from ..errors import ImageError, OSDFaceError
-from ..files.atomic_write import atomic_write
-from ..files.formats import SUFFIXES
-from ..files.outputs import named, refuse_to_overwrite, write_json
-from ..files.photos import Photo, count_pixels, encode_photo, read_photo
+from ..files.outputs import named
+from ..files.photos import count_pixels, read_photo
 from ..options import Album
-from ..serialization import Json
 from .budget import Budget
+from .disk import Disk
 from .fingerprint import of_files
 from .journal import BEGUN, DONE, FAILED, Entry, Journal, is_full
+from .under_way import Job, Parts, UnderWay, fits, photo_of, taken
 from .work import Work
 
 log = logging.getLogger("osdface")
@@ -34,50 +31,11 @@ PIXEL = 16
 """Bytes that each pixel of a photo takes, and each of its result, in whichever step that is the most."""
 AHEAD = 8
 """Photos that wait between two steps, at most; crops that wait for a full batch are as many as that takes."""
-GROUP = 8, 16_000_000
-"""Photos of one size that are looked at together for faces, and their pixels, at most."""
 PATIENCE = 2.0
 """Seconds that crops wait for more to fill their batch, at most."""
 TICK = 0.05
 THREADS = min(max(os.cpu_count() or 1, 2), 8)
 """That read, and as many that write."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A photo to restore, and where to."""
-
-    input: Path
-    output: Path
-    name: str
-    """The output's path in the output folder, with slashes: what a journal knows it by."""
-    overwrite: bool = False
-
-
-@dataclass(eq=False)
-class UnderWay:
-    """A photo on its way through the steps."""
-
-    job: Job
-    source: str = ""
-    photo: Photo | None = None
-    lent: int = 0
-    """Bytes of the budget that it has."""
-    cut: Any = ()
-    begun: int = 0
-    """How many of its faces are restored, or being so."""
-    restored: list[Any] = field(default_factory=list)
-    made: Json = field(default_factory=dict)
-    content: bytes = b""
-    """The report and the file that came of it."""
-    error: OSDFaceError | None = None
-    entry: Entry | None = None
-    """What became of it."""
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-
-Parts = Sequence[tuple[UnderWay, range]]
-"""Some photos, and which of their faces."""
 
 
 class Stream:
@@ -86,22 +44,19 @@ class Stream:
     def __init__(
         self,
         work: Work,
+        disk: Disk | None = None,
         *,
         journal: Journal | None = None,
         options: str = "",
-        report: Json | None = None,
-        plain: bool = False,
         memory: int = round(Album.memory * 1e9),
     ):
         """journal: where it is written down what becomes of each photo. options: their fingerprint, for it.
-        report: what each output's own report, a JSON file beside it, begins with; None for no such files.
-        plain: write nothing of a photo but its pixels, and cut their values off, as the authors' program does.
         memory: how many bytes photos under way take together.
         """
-        self.work, self.journal, self.options, self.report, self.plain = work, journal, options, report, plain
-        self.memory = memory
-        self.stopped = self.abandoned = self.full = False
-        self.lock, self.written, self.writing = Lock(), Condition(), 0
+        self.work, self.journal, self.options, self.memory = work, journal, options, memory
+        self.disk = disk or Disk()
+        self.stopped = self.full = False
+        self.lock = Lock()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Entry]:
         """What becomes of each photo, as soon as it is known. Whatever goes wrong with one of them is in its entry.
@@ -136,9 +91,8 @@ class Stream:
 
     def abandon(self) -> None:
         """Write nothing more, and wait until what is being written is whole."""
-        with self.written:
-            self.stopped = self.abandoned = True
-            self.written.wait_for(lambda: not self.writing)
+        self.stopped = True
+        self.disk.close()
 
     # What follows runs in threads of its own.
 
@@ -177,25 +131,14 @@ class Stream:
 
     def read_one(self, item: UnderWay) -> None:
         """The photo of an item, unless the run is over before there is room for it."""
-        job, kinds = item.job, ", ".join(SUFFIXES)
-        if job.output.suffix.lower() not in SUFFIXES:
-            raise ImageError(f"{job.output}: this kind of file cannot be written. Name the output, with {kinds}.")
-        self.check_free(job)
+        job = item.job
+        self.disk.check_free(job)
         size = count_pixels(job.input) * round(PIXEL * (1 + self.work.growth)) + job.input.stat().st_size
         if self.budget.borrow(size):
             item.lent = size
             self.note(Entry(str(job.input), job.name, BEGUN))
             item.source = of_files(job.input)
             item.photo = read_photo(job.input)
-
-    def check_free(self, job: Job) -> None:
-        """Raises ImageError where a photo's output would be written over what it must not."""
-        if job.output.exists() and job.output.samefile(job.input):
-            raise ImageError("It would be written over itself, and the original be lost. Choose another place.")
-        refuse_to_overwrite(self.files_of(job), job.overwrite)
-
-    def files_of(self, job: Job) -> list[Path]:
-        return [job.output] if self.report is None else [job.output, job.output.with_suffix(".json")]
 
     def cut_all(self) -> None:
         for group in self.groups():
@@ -291,22 +234,16 @@ class Stream:
             self.ended.put(None)
 
     def paste_one(self, item: UnderWay) -> None:
-        photo, output = photo_of(item), item.job.output
+        photo = photo_of(item)
         made = self.work.finish(photo.pixels, item.cut, item.restored)
         item.cut, item.restored, item.made = (), [], made.report
         item.photo = photo = replace(photo, pixels=made.image)
-        item.content = encode_photo(output, made.image, None if self.plain else photo, truncate=self.plain)
+        item.content = self.disk.encode(item.job, photo)
 
     def write_one(self, item: UnderWay) -> None:
         job, photo, began = item.job, photo_of(item), time.monotonic()
-        with self.may_write():
-            self.check_free(job)
-            job.output.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(job.output) as whole:
-                whole.write_bytes(item.content)
-            if self.report is not None:
-                about = {"input": str(job.input), "output": str(job.output), **self.report}
-                write_json(job.output.with_suffix(".json"), about | item.made)
+        with self.disk.held():
+            self.disk.write(job, item.content, item.made)
             seconds = item.seconds | {"write": time.monotonic() - began}
             item.entry = Entry(
                 str(job.input),
@@ -322,20 +259,6 @@ class Stream:
                 source=item.source,
             )
             self.note(item.entry)
-
-    @contextmanager
-    def may_write(self) -> Iterator[None]:
-        """Within, files are written, which `abandon` waits for. Raises ImageError after that."""
-        with self.written:
-            if self.abandoned:
-                raise ImageError("It was not written, for the run was ended.")
-            self.writing += 1
-        try:
-            yield
-        finally:
-            with self.written:
-                self.writing -= 1
-                self.written.notify_all()
 
     # What all of these threads do.
 
@@ -382,31 +305,6 @@ class Stream:
         except OSError as error:
             self.stopped = self.full = True
             raise ImageError(f"{self.journal.path}: the journal cannot be written ({error.strerror}).") from error
-
-
-def taken(waiting: deque[UnderWay], count: int) -> Parts:
-    """The first so many faces of those that wait; photos all of whose faces are taken wait no longer."""
-    parts: list[tuple[UnderWay, range]] = []
-    while waiting and count:
-        item = waiting[0]
-        numbers = range(item.begun, min(item.begun + count, len(item.cut)))
-        parts.append((item, numbers))
-        item.begun, count = numbers.stop, count - len(numbers)
-        if item.begun == len(item.cut):
-            waiting.popleft()
-    return parts
-
-
-def fits(group: Sequence[UnderWay], item: UnderWay) -> bool:
-    """Whether a photo can be looked at for faces together with others."""
-    first, pixels = photo_of(group[0]).pixels, photo_of(item).pixels
-    most, area = GROUP
-    return first.shape == pixels.shape and len(group) < most and (len(group) + 1) * pixels[0, 0].numel() <= area
-
-
-def photo_of(item: UnderWay) -> Photo:
-    assert item.photo is not None  # it was read
-    return item.photo
 
 
 def patiently(queue: "Queue[Any]") -> Any:

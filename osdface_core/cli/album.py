@@ -21,11 +21,13 @@ from torch import nn
 from tqdm import tqdm
 
 from ..album.devices import Fleet, listening
+from ..album.disk import Disk
 from ..album.fingerprint import of_files, of_options
 from ..album.journal import DONE, Entry, Journal
 from ..album.plan import Input, Shard
 from ..album.resume import Todo, jobs, left_to_do
-from ..album.stream import Job, Stream
+from ..album.stream import Stream
+from ..album.under_way import Job
 from ..album.work import AlignedWork, PhotoWork, Work
 from ..compositing.upscale import Upscaler
 from ..errors import ImageError, OptionError, OSDFaceError
@@ -99,10 +101,9 @@ def open_stream(inputs: Sequence[Input], networks: Networks, options: argparse.N
         journal = Journal(options.output, options.shard, {"options": fingerprint, "asked": asked})
     stream = Stream(
         work_of(networks, options),
+        Disk({"seed": options.seed} if options.report else None, options.exact),
         journal=journal,
         options=fingerprint,
-        report={"seed": options.seed} if options.report else None,
-        plain=options.exact,
         memory=round(options.memory * 1e9),
     )
     return stream, todo

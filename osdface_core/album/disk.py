@@ -1,0 +1,71 @@
+"""Where an album's photos are read, and its outputs written: whole or not at all, and over nothing that must stay."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition
+
+from ..errors import ImageError
+from ..files.atomic_write import atomic_write
+from ..files.formats import SUFFIXES
+from ..files.outputs import refuse_to_overwrite, write_json
+from ..files.photos import Photo, encode_photo
+from ..serialization import Json
+from .under_way import Job
+
+
+class Disk:
+    """Writes outputs by several threads at once, until it is closed."""
+
+    def __init__(self, report: Json | None = None, plain: bool = False):
+        """report: what each output's own report, a JSON file beside it, begins with; None for no such files.
+        plain: write nothing of a photo but its pixels, and cut their values off, as the authors' program does.
+        """
+        self.report, self.plain = report, plain
+        self.closed, self.writing, self.changed = False, 0, Condition()
+
+    def check_free(self, job: Job) -> None:
+        """Raises ImageError where a photo's output cannot be written, or would be written over what it must not."""
+        if job.output.suffix.lower() not in SUFFIXES:
+            kinds = ", ".join(SUFFIXES)
+            raise ImageError(f"{job.output}: this kind of file cannot be written. Name the output, with {kinds}.")
+        if job.output.exists() and job.output.samefile(job.input):
+            raise ImageError("It would be written over itself, and the original be lost. Choose another place.")
+        refuse_to_overwrite(self.files_of(job), job.overwrite)
+
+    def files_of(self, job: Job) -> list[Path]:
+        return [job.output] if self.report is None else [job.output, job.output.with_suffix(".json")]
+
+    def encode(self, job: Job, photo: Photo) -> bytes:
+        """The file for a photo that was restored."""
+        return encode_photo(job.output, photo.pixels, None if self.plain else photo, truncate=self.plain)
+
+    def write(self, job: Job, content: bytes, made: Json) -> None:
+        """A photo's file, and its report. Raises ImageError where it must not be written, OSError where it cannot."""
+        self.check_free(job)
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(job.output) as whole:
+            whole.write_bytes(content)
+        if self.report is not None:
+            about = {"input": str(job.input), "output": str(job.output), **self.report}
+            write_json(job.output.with_suffix(".json"), about | made)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, files are written, which `close` waits for. Raises ImageError after that."""
+        with self.changed:
+            if self.closed:
+                raise ImageError("It was not written, for the run was ended.")
+            self.writing += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.writing -= 1
+                self.changed.notify_all()
+
+    def close(self) -> None:
+        """Write nothing more, and wait until what is being written is whole."""
+        with self.changed:
+            self.closed = True
+            self.changed.wait_for(lambda: not self.writing)
