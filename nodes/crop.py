@@ -35,7 +35,7 @@ class OSDFaceCrop(io.ComfyNode):
     @classmethod
     def execute(cls, image: Tensor, faces: Faces, size: int) -> io.NodeOutput:
         crops = align_faces(intermediate(sockets.from_image(image)), faces, size)
-        for entry in crops.faces.left_out[len(faces.left_out) :]:
+        for entry in crops.faces.skipped[len(faces.skipped) :]:
             log.warning("OSDFace: face %d of image %d left out: %s", entry.face.index, entry.face.frame, entry.reason)
         return io.NodeOutput(crops, sockets.crops_to_image(crops.images))
 

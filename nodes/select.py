@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..osdface_core import FaceCrops, Faces, align_faces
 from ..osdface_core.options import Choose, Detect
-from ..osdface_core.recognition.identity import likeness
+from ..osdface_core.recognition.identity import identity_similarity
 from ..osdface_core.selection.select import (
     rest_of,
     select_blurred,
@@ -93,8 +93,10 @@ class OSDFaceSelectPerson(io.ComfyNode):
     ) -> io.NodeOutput:
         pixels = intermediate(sockets.from_image(reference))
         person, _ = select_by_rule(detector.use().detect(pixels), "largest")
-        alike = likeness(embedder.use(), crops, align_faces(pixels, person, crops.size))
-        return io.NodeOutput(*select_person(crops, alike, min_identity, count), sockets.to_lines(crops.faces, alike))
+        similarity = identity_similarity(embedder.use(), crops, align_faces(pixels, person, crops.size))
+        return io.NodeOutput(
+            *select_person(crops, similarity, min_identity, count), sockets.to_lines(crops.faces, similarity)
+        )
 
 
 class OSDFaceSkipSharp(io.ComfyNode):

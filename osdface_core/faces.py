@@ -117,8 +117,8 @@ class FaceReport:
         face = Face.from_json(data)
         with reading("the report of a face", "a face with restored, reason and identity"):
             identity = data.get("identity")
-            alike = None if identity is None else number(identity)
-            return cls(face, bool(data["restored"]), str(data["reason"]), alike)
+            similarity = None if identity is None else number(identity)
+            return cls(face, bool(data["restored"]), str(data["reason"]), similarity)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Faces:
     """How many images the batch has, those without a face included."""
     height: int
     width: int
-    left_out: tuple[FaceReport, ...] = field(default=(), compare=False)
+    skipped: tuple[FaceReport, ...] = field(default=(), compare=False)
     """Faces that were found, but are not to be restored, and why: for the report at the end."""
 
     def __len__(self) -> int:
@@ -144,11 +144,11 @@ class Faces:
         kept = tuple(faces)
         chosen = set(kept)
         gone = [FaceReport(face, False, reason) for face in self if face not in chosen] if reason else []
-        return replace(self, faces=kept, left_out=(*self.left_out, *gone))
+        return replace(self, faces=kept, skipped=(*self.skipped, *gone))
 
     def summary(self) -> str:
         """How many faces there are, and how many are left out for which reason, for people."""
-        reasons = Counter(entry.reason for entry in self.left_out)
+        reasons = Counter(entry.reason for entry in self.skipped)
         return "\n".join([f"{len(self)} face(s)", *(f"{count} left: {reason}" for reason, count in reasons.items())])
 
     def between(self, first: int, end: int) -> "Faces":
@@ -158,9 +158,9 @@ class Faces:
             return replace(face, frame=face.frame - first)
 
         own = tuple(moved(face) for face in self if first <= face.frame < end)
-        gone = (entry for entry in self.left_out if first <= entry.face.frame < end)
-        left_out = tuple(replace(entry, face=moved(entry.face)) for entry in gone)
-        return replace(self, faces=own, frames=end - first, left_out=left_out)
+        gone = (entry for entry in self.skipped if first <= entry.face.frame < end)
+        skipped = tuple(replace(entry, face=moved(entry.face)) for entry in gone)
+        return replace(self, faces=own, frames=end - first, skipped=skipped)
 
     def to_bounding_boxes(self) -> list[list[Json]]:
         """ComfyUI's BOUNDING_BOX: for every frame a list of boxes, labelled with the faces' numbers."""
@@ -177,7 +177,7 @@ class Faces:
             "height": self.height,
             "width": self.width,
             "faces": [face.to_json() for face in self.faces],
-            "left_out": [entry.to_json() for entry in self.left_out],
+            "skipped": [entry.to_json() for entry in self.skipped],
         }
 
     @classmethod
@@ -188,13 +188,13 @@ class Faces:
             size = {name: whole(data[name]) for name in ("frames", "height", "width")}
             check_range(1, LARGEST, **size)
             faces = tuple(Face.from_json(face) for face in data["faces"])
-            left_out = tuple(FaceReport.from_json(entry) for entry in data.get("left_out", ()))
-        batch = cls(faces, **size, left_out=left_out)
+            skipped = tuple(FaceReport.from_json(entry) for entry in data.get("skipped", ()))
+        batch = cls(faces, **size, skipped=skipped)
         for frame, count in Counter(face.frame for face in faces).items():
             if count > MOST_FACES:
                 raise ImageError(f"There are more than {MOST_FACES} faces in frame {frame}. Leave some out.")
         numbers: set[tuple[int, int]] = set()
-        for face in (*batch, *(entry.face for entry in batch.left_out)):
+        for face in (*batch, *(entry.face for entry in batch.skipped)):
             if not 0 <= face.frame < batch.frames:
                 raise ImageError(f"Face {face.index} is in frame {face.frame}, but there are {batch.frames} frame(s).")
             if (face.frame, face.index) in numbers:
@@ -249,7 +249,7 @@ class FaceCrops:
             for n, reason in reasons.items()
         ]
         kept = self.take(n for n in range(len(self)) if n not in reasons)
-        return replace(kept, faces=replace(kept.faces, left_out=(*kept.faces.left_out, *gone)))
+        return replace(kept, faces=replace(kept.faces, skipped=(*kept.faces.skipped, *gone)))
 
     def with_images(self, images: Tensor) -> "FaceCrops":
         """The same faces with other pixels [N,3,S,S], at any size: restored or edited elsewhere.
@@ -283,8 +283,8 @@ class FaceCrops:
             if (images.dtype, to_crop.dtype) != (torch.float32, torch.float64):
                 raise TypeError(f"images in {images.dtype}, to_crop in {to_crop.dtype}")
             identity = data.get("identity")
-            alike = None if identity is None else tuple(number(value) for value in identity)
-            crops = cls(images, Faces.from_json(data["faces"]), to_crop, alike)
+            similarity = None if identity is None else tuple(number(value) for value in identity)
+            crops = cls(images, Faces.from_json(data["faces"]), to_crop, similarity)
         check_range(*CROP_SIDES, **{"the side of the crops": crops.size})
         check_finite(images, "face crop")
         check_origin(crops)

@@ -204,7 +204,7 @@ def joined(crops: Sequence[FaceCrops]) -> FaceCrops:
     for own in crops:
         faces += [replace(face, frame=face.frame + frames) for face in own.faces]
         gone += [
-            replace(entry, face=replace(entry.face, frame=entry.face.frame + frames)) for entry in own.faces.left_out
+            replace(entry, face=replace(entry.face, frame=entry.face.frame + frames)) for entry in own.faces.skipped
         ]
         frames += own.faces.frames
     height, width = (max(getattr(own.faces, side) for own in crops) for side in ("height", "width"))

@@ -182,7 +182,7 @@ def rewrite(path: Path, edit) -> None:
 
 
 def other_shape(state, tensors) -> None:
-    name = next(name for name in tensors if name.startswith("/average"))
+    name = next(name for name in tensors if name.startswith("/ema"))
     tensors[name] = torch.zeros(1)
 
 

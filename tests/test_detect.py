@@ -65,7 +65,7 @@ def as_rows(faces):
 
 def everything(faces):
     """Those that were left out, too."""
-    return [*faces, *(entry.face for entry in faces.left_out)]
+    return [*faces, *(entry.face for entry in faces.skipped)]
 
 
 def recorded(shared, photo, run):
@@ -150,7 +150,7 @@ def test_a_batch_gives_what_each_image_gives(detector, astronaut, any_rotation):
         ours = together.between(frame, frame + 1)
         assert [face.index for face in ours] == [face.index for face in alone]
         assert as_rows(everything(ours)) == pytest.approx(as_rows(everything(alone)), abs=1e-3)
-        assert [entry.reason for entry in ours.left_out] == [entry.reason for entry in alone.left_out]
+        assert [entry.reason for entry in ours.skipped] == [entry.reason for entry in alone.skipped]
 
 
 def test_large_batches_go_through_the_network_in_parts(detector, astronaut, monkeypatch):
@@ -216,8 +216,8 @@ def test_of_too_many_faces_the_surest_are_kept_and_the_user_is_told(shared, monk
     monkeypatch.setattr("osdface_core.detection.detector.MOST_FACES", 3)
     few = starter.detect(image)
     assert len(few) == 3
-    assert {entry.reason for entry in few.left_out} == {TOO_MANY}
-    assert min(face.score for face in few) >= max(entry.face.score for entry in few.left_out)
+    assert {entry.reason for entry in few.skipped} == {TOO_MANY}
+    assert min(face.score for face in few) >= max(entry.face.score for entry in few.skipped)
 
 
 CLOSE_UPS = ["portrait_wh.jpg", "old_autochrome_shaw1908.png", "astronaut.png"]
@@ -396,8 +396,8 @@ def test_a_box_without_a_face_in_it_is_left_out_and_keeps_its_number(detector, a
     sky = (10.0, 10.0, 90.0, 110.0)
     looked = detector.look_inside(astronaut.pixels, [[sky, true.box, shoulder]])
     assert [face.index for face in looked] == [1]
-    assert [(entry.face.index, entry.face.box) for entry in looked.left_out] == [(0, sky), (2, shoulder)]
-    assert {entry.reason for entry in looked.left_out} == {NO_FACE}
+    assert [(entry.face.index, entry.face.box) for entry in looked.skipped] == [(0, sky), (2, shoulder)]
+    assert {entry.reason for entry in looked.skipped} == {NO_FACE}
     report = paste_faces(astronaut.pixels, align_faces(astronaut.pixels, looked, 64)).report_json()
     assert [face["reason"] for face in report["faces"]] == [NO_FACE, "it looks as before", NO_FACE]
     larger = F.interpolate(astronaut.pixels, scale_factor=2)
@@ -425,7 +425,7 @@ def test_boxes_must_lie_in_the_image_and_endless_ones_end(detector, astronaut):
         looked_into([[(10, 10, 50, 50)], []])
     endless = [[(-1e30, -float("inf"), 1e30, float("inf"))]]
     for faces in (trusted(endless), looked_into(endless)):
-        for face in (*faces, *(entry.face for entry in faces.left_out)):
+        for face in (*faces, *(entry.face for entry in faces.skipped)):
             assert face.is_finite
             assert face.box == (-512, -512, 1024, 1024)
 

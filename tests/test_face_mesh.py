@@ -92,7 +92,7 @@ def changed(number, value):
 def test_a_mesh_that_is_no_face_is_left_out_with_its_line_in_the_report(bad, reason):
     faces = faces_of(bad, mesh())
     assert [face.index for face in faces] == [1]
-    (entry,) = faces.left_out
+    (entry,) = faces.skipped
     assert entry.face.index == 0
     assert reason in entry.reason
     json.dumps(faces.to_json(), allow_nan=False)

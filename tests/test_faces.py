@@ -20,7 +20,7 @@ def test_faces_survive_json():
     assert through_json(faces) == faces
     assert through_json(faces.faces[0]) == faces.faces[0]
     fewer = through_json(faces.keep(faces.faces[:1], "too small"))
-    assert fewer.left_out == (FaceReport(faces.faces[1], False, "too small"),)
+    assert fewer.skipped == (FaceReport(faces.faces[1], False, "too small"),)
 
 
 def test_tensors_survive_json_to_the_bit():
@@ -60,7 +60,7 @@ def test_json_of_something_else_is_named(data, message):
 def test_two_faces_of_a_frame_do_not_share_a_number_kept_or_left_out():
     faces = Faces((face_at(8, 8, 8, index=3), face_at(9, 9, 8, frame=1, index=3)), 2, 20, 20)
     assert through_json(faces) == faces
-    twice = replace(faces, left_out=(FaceReport(face_at(12, 9, 8, index=3), False, "why"),))
+    twice = replace(faces, skipped=(FaceReport(face_at(12, 9, 8, index=3), False, "why"),))
     with pytest.raises(ImageError, match="Two faces of frame 0 have the number 3"):
         through_json(twice)
 

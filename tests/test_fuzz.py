@@ -21,7 +21,7 @@ values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner), max_leaves=8
 )
 paths = st.sampled_from(
-    [(), ("frames",), ("height",), ("width",), ("faces",), ("left_out",), ("faces", 0), ("faces", 0, "frame")]
+    [(), ("frames",), ("height",), ("width",), ("faces",), ("skipped",), ("faces", 0), ("faces", 0, "frame")]
     + [("faces", 0, name) for name in ("index", "box", "score", "landmarks")]
     + [("faces", 0, "box", 2), ("faces", 0, "landmarks", 4), ("faces", 0, "landmarks", 1, 0)]
 )
@@ -43,7 +43,7 @@ def restore(faces):
     assert crops.images.isfinite().all()
     result = paste_faces(image, crops.with_images(1 - crops.images))
     assert result.image.isfinite().all()
-    assert len(result.report) == len(faces) + len(faces.left_out)
+    assert len(result.report) == len(faces) + len(faces.skipped)
     assert all(entry.restored != bool(entry.reason) for entry in result.report)
     assert torch.equal(result.image.movedim(1, 0)[:, result.mask == 0], image.movedim(1, 0)[:, result.mask == 0])
     assert draw_numbers(image, faces).shape == image.shape

@@ -61,8 +61,8 @@ def test_absurd_values_in_a_file_of_faces_are_named_in_a_line_or_two(path, value
         (("frames",), -3, "frames is -3"),
         (("frames",), 10**12, "frames is 1000000000000"),
         (("width",), 10**9, "width is 1000000000"),
-        (("left_out",), [3], "not a face"),
-        (("left_out",), [WHOLE.faces[0].to_json()], "not the report of a face"),
+        (("skipped",), [3], "not a face"),
+        (("skipped",), [WHOLE.faces[0].to_json()], "not the report of a face"),
     ],
 )
 def test_what_is_wrong_with_a_file_of_faces_is_said(path, value, message):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from osdface_core import Faces, ImageError, align_faces, load_embedder, paste_faces, read_photo
 from osdface_core.errors import NotACheckpointError, ShapeError, WeightsNotFoundError
-from osdface_core.recognition.identity import check_identity, embed_aligned, embed_crops, likeness
+from osdface_core.recognition.identity import check_identity, embed_aligned, embed_crops, identity_similarity
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +102,12 @@ def test_a_face_that_became_somebody_else_is_left_as_it_was(embedder, pair):
 
 def test_likeness_finds_a_person_among_others(embedder, pair, crops_of):
     before, after = pair
-    alike = likeness(embedder, after, crops_of("small_wh_240p.jpg"))
-    assert alike[0] > 0.8
-    assert alike[1] < 0.3
-    assert likeness(embedder, after.take([]), before) == []
+    similarity = identity_similarity(embedder, after, crops_of("small_wh_240p.jpg"))
+    assert similarity[0] > 0.8
+    assert similarity[1] < 0.3
+    assert identity_similarity(embedder, after.take([]), before) == []
     with pytest.raises(ImageError, match="no face in the reference"):
-        likeness(embedder, after, before.take([]))
+        identity_similarity(embedder, after, before.take([]))
 
 
 def test_crops_without_a_face_or_of_other_faces(embedder, pair):
@@ -130,8 +130,8 @@ def test_a_loss_can_follow_the_embedding(embedder, crops_of):
     image = F.avg_pool2d(crops_of("astronaut.png").images, 15, 1, 7).requires_grad_()
     first = cosine(embed_aligned(embedder, image), target)
     for _ in range(2):
-        alike = F.cosine_similarity(embed_aligned(embedder, image), target).mean()
-        (gradient,) = torch.autograd.grad(alike, image)
+        similarity = F.cosine_similarity(embed_aligned(embedder, image), target).mean()
+        (gradient,) = torch.autograd.grad(similarity, image)
         image = (image + 3 * gradient / gradient.norm()).detach().requires_grad_()
     assert cosine(embed_aligned(embedder, image), target) > first + 0.1
 

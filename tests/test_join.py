@@ -25,7 +25,7 @@ def test_two_groups_are_pasted_as_one(photo):
     joined = join_crops(group(photo, [1]), group(photo, [0, 2]))
     together = group(photo, [0, 1, 2])
     assert joined.faces == together.faces
-    assert joined.faces.left_out == ()
+    assert joined.faces.skipped == ()
     assert torch.equal(joined.images, together.images)
     assert torch.equal(joined.to_crop, together.to_crop)
     pasted = paste_faces(photo, joined)
@@ -35,7 +35,7 @@ def test_two_groups_are_pasted_as_one(photo):
 
 def test_faces_that_neither_has_stay_left_out_once(photo):
     joined = join_crops(group(photo, [0]), group(photo, [1]))
-    assert [entry.face.index for entry in joined.faces.left_out] == [2]
+    assert [entry.face.index for entry in joined.faces.skipped] == [2]
 
 
 def test_the_smaller_ones_are_enlarged(photo):

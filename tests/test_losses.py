@@ -7,7 +7,14 @@ from torch import nn
 from osdface_core import OSDFaceError
 from osdface_core.evaluation.perceptual import load_distance
 from osdface_core.models.vre import VREConfig
-from osdface_core.training.losses import adaptive_weight, association, binary_critic, edge_aware, edges, hinge_critic
+from osdface_core.training.losses import (
+    adaptive_weight,
+    association,
+    binary_discriminator,
+    edge_aware,
+    edges,
+    hinge_discriminator,
+)
 from osdface_core.training.vq_autoencoder import VQAutoencoder
 
 SMALL = VREConfig(
@@ -64,8 +71,8 @@ def test_an_unknown_distance_is_named(name: str) -> None:
         load_distance(name)
 
 
-@pytest.mark.parametrize("loss", [hinge_critic, binary_critic])
-def test_critics_are_paid_for_telling_apart(loss) -> None:
+@pytest.mark.parametrize("loss", [hinge_discriminator, binary_discriminator])
+def test_discriminators_are_paid_for_telling_apart(loss) -> None:
     high, low = torch.full((2, 1, 4, 4), 3.0), torch.full((2, 1, 4, 4), -3.0)
     assert loss(high, low) < 0.1 < loss(low, low) < loss(low, high)
 

@@ -10,7 +10,7 @@ from osdface_core import load_model, prepare
 from osdface_core.devices import free_bytes
 from osdface_core.inference import networks
 from osdface_core.inference.memory import HELD, SPARE, face_bytes, faces_at_once, faces_that_fit
-from osdface_core.inference.offload import Turns, in_parts
+from osdface_core.inference.offload import Offload, in_parts
 from osdface_core.models.osdface import ModelConfig, OSDFaceModel
 from osdface_core.models.precision import Precision
 
@@ -37,8 +37,8 @@ def test_each_part_is_there_for_its_work_alone_and_the_image_is_the_same_to_the_
     whole = prepare(twin_of(tiny)).to(GPU)
     model = prepare(twin_of(tiny), device=GPU)
     model.vre.to(GPU)
-    turns = Turns(networks(model), GPU)
-    model.onload = turns.bring
+    turns = Offload(networks(model), GPU)
+    model.onload = turns.onload
     homes = {parameter: parameter.data_ptr() for parameter in model.parameters()}
     seen = []
 
@@ -59,7 +59,7 @@ def test_a_part_that_is_mended_stays_mended(tiny, images, monkeypatch):
     plain = twin_of(tiny)
     plain.unet.conv_in.weight.data *= 60000 / plain.unet.conv_in.weight.abs().max()
     model = prepare(plain, Precision.parse("unet=fp16"))
-    model.onload = Turns(networks(model), CPU).bring
+    model.onload = Offload(networks(model), CPU).onload
     first, second = restore(model, images), restore(model, images)
     assert first.isfinite().all()
     assert torch.equal(first, second)

@@ -79,7 +79,7 @@ def test_an_unknown_rule_is_named_with_those_there_are():
 
 
 def reasons(faces):
-    return {(entry.face.frame, entry.face.index): entry.reason for entry in faces.left_out}
+    return {(entry.face.frame, entry.face.index): entry.reason for entry in faces.skipped}
 
 
 def test_limits_of_size_and_score_say_which_one_it_was():

@@ -13,7 +13,7 @@ from osdface_core import Faces, align_faces, load_embedder, paste_faces
 from osdface_core.compositing.color import match_color
 from osdface_core.compositing.parsing import load_parser, parse_masks
 from osdface_core.detection.overlay import draw_numbers
-from osdface_core.recognition.identity import likeness
+from osdface_core.recognition.identity import identity_similarity
 from osdface_core.selection.sharpness import sharpness
 from osdface_core.video.denoise import steady_crops
 from osdface_core.video.track import track_faces
@@ -60,7 +60,7 @@ STAGES = {
     "sharpness": lambda n: sharpness(CROPS[n]),
     "draw_numbers": lambda n: draw_numbers(IMAGES[n], FACES[n]),
     "parse_masks": lambda n, parser: parse_masks(parser, CROPS[n].take([0])),
-    "likeness": lambda n, embedder: likeness(embedder, CROPS[n], OTHERS[n]),
+    "identity_similarity": lambda n, embedder: identity_similarity(embedder, CROPS[n], OTHERS[n]),
 }
 
 

@@ -158,5 +158,5 @@ def test_faces_that_were_left_out_share_no_number_with_those_that_are_followed()
     found = Faces(faces, 2, 60, 120).keep(faces[1:], "smaller than 40 px")
     tracked = track_faces(found, smoothing=0)
     assert [(face.frame, face.index) for face in tracked] == [(0, 0), (1, 0)]
-    assert [(entry.face.frame, entry.face.index) for entry in tracked.left_out] == [(0, 1)]
+    assert [(entry.face.frame, entry.face.index) for entry in tracked.skipped] == [(0, 1)]
     assert Faces.from_json(tracked.to_json()) == tracked

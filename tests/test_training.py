@@ -81,11 +81,11 @@ def test_gradients_reach_only_what_is_to_be_trained(name: str, recipe: Recipe) -
     reached = {key for key, parameter in stage.named_parameters() if parameter.grad is not None}
     assert reached <= {key for key, parameter in stage.named_parameters() if id(parameter) in mine}
     assert len(reached) > 0.9 * len(mine)
-    if stage.critic is None:
+    if stage.discriminator is None:
         return
     stage.zero_grad()
-    sum(stage("critic", batch, 5).values()).backward()
-    theirs = {id(parameter) for parameter in stage.critic.parameters()}
+    sum(stage("discriminator", batch, 5).values()).backward()
+    theirs = {id(parameter) for parameter in stage.discriminator.parameters()}
     assert {id(parameter) for parameter in stage.parameters() if parameter.grad is not None} == theirs
 
 

@@ -19,7 +19,7 @@ UPRIGHT = [
 def test_a_photo_the_right_way_up_loses_no_face(shared, detector, photo):
     faces = detector.detect(read_photo(shared / "images" / photo).pixels)
     assert len(faces) == 1
-    assert not faces.left_out
+    assert not faces.skipped
 
 
 @pytest.mark.parametrize("photo", UPRIGHT[:4])
@@ -28,7 +28,7 @@ def test_a_face_upside_down_is_left_out_with_advice(shared, detector, photo):
     image = torch.rot90(read_photo(shared / "images" / photo).pixels, 2, (2, 3))
     faces = detector.detect(image)
     assert not len(faces)
-    (entry,) = faces.left_out
+    (entry,) = faces.skipped
     assert is_upright(entry.face)
     assert "detect faces in any rotation" in entry.reason
     assert len(detector.detect(image, any_rotation=True)) == 1
@@ -42,5 +42,5 @@ def test_a_face_on_its_side_whose_landmarks_are_right_is_kept(shared, detector):
 
 def test_where_nothing_is_seen_the_landmarks_are_believed(astronaut, detector):
     (face,) = detector.detect(astronaut.pixels)
-    assert not turned_faces([face], torch.zeros_like(astronaut.pixels), detector.see)
-    assert not turned_faces([face], astronaut.pixels[..., :1, :1], detector.see)
+    assert not turned_faces([face], torch.zeros_like(astronaut.pixels), detector.detect_views)
+    assert not turned_faces([face], astronaut.pixels[..., :1, :1], detector.detect_views)

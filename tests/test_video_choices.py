@@ -39,7 +39,7 @@ def test_a_rule_keeps_to_one_person_where_it_would_alternate_between_frames():
     assert where(select_tracks(faces, "largest", 2)) == where(faces)
     assert not len(select_tracks(faces, "largest", 0))
     assert where(select_tracks(faces, "1")) == [(n, 1) for n in range(6)]
-    assert {(entry.face.index, entry.reason) for entry in select_tracks(faces, "largest").left_out} == {
+    assert {(entry.face.index, entry.reason) for entry in select_tracks(faces, "largest").skipped} == {
         (1, "not selected")
     }
     with pytest.raises(ImageError, match="nor a rule"):
@@ -67,7 +67,7 @@ def test_most_frames_of_a_person_decide_for_all_of_them(against, left):
     frames = iter([torch.rand(1, 3, 120, 280)] * 6)
     tracked = follow_faces(frames, detect, smoothing=0, choose=choose, crop_size=64)
     assert where(tracked) == where(faces) if not left else where(tracked) == [(n, 1) for n in range(6)]
-    reasons = {(entry.face.index, entry.reason) for entry in tracked.left_out}
+    reasons = {(entry.face.index, entry.reason) for entry in tracked.skipped}
     assert reasons == ({(0, "said in 4")} if left else set())
 
 
@@ -98,7 +98,7 @@ def test_limits_hold_for_a_person_by_most_of_the_frames(limits, left, reason):
     faces = Faces(tuple(face for pair in both for face in pair), 9, 120, 280)
     tracked = follow_faces(*clip_of(faces), smoothing=0, limits=Detect(**limits))
     assert where(tracked) == [(n, 1 - left) for n in range(9)]
-    assert {(entry.face.index, entry.reason) for entry in tracked.left_out} == {(left, reason)}
+    assert {(entry.face.index, entry.reason) for entry in tracked.skipped} == {(left, reason)}
 
 
 def test_only_faces_within_limits_are_looked_at():
@@ -144,7 +144,7 @@ def test_a_person_who_becomes_somebody_else_in_most_frames_is_left_alone_in_all(
     options = PhotoOptions(min_identity=0.5, color="none")
     kept = keep_people(iter(frames), faces, Painter(painted), Colours(), options)
     assert where(kept) == [(n, 1) for n in range(9)] if left else where(faces)
-    assert {entry.reason for entry in kept.left_out} == ({"identity -0.60 is below 0.50"} if left else set())
+    assert {entry.reason for entry in kept.skipped} == ({"identity -0.60 is below 0.50"} if left else set())
     with pytest.raises(OptionError, match=r"min_identity 0.5: .*for people, not for frames"):
         next(restore_video(iter(frames), faces, Painter(painted), min_identity=0.5, embedder=Colours()))
 
@@ -153,7 +153,7 @@ def test_faces_left_out_before_they_were_followed_share_no_number_with_a_person(
     small = FaceReport(face_at(130, 60, 20, frame=2, index=1), False, "smaller than 30 px")
     faces = people()
     tracked = track_faces(Faces(faces.faces, 6, 120, 280, (small,)))
-    assert [entry.face.index for entry in tracked.left_out] == [3]
+    assert [entry.face.index for entry in tracked.skipped] == [3]
     assert {face.index for face in tracked} == {0, 1}
 
 

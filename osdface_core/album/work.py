@@ -136,7 +136,7 @@ def piece(crops: FaceCrops, numbers: range) -> FaceCrops:
     if len(numbers) == len(crops):
         return crops
     part = crops.take(numbers)
-    return part if numbers.start == 0 else replace(part, faces=replace(part.faces, left_out=()))
+    return part if numbers.start == 0 else replace(part, faces=replace(part.faces, skipped=()))
 
 
 def together(parts: Sequence[tuple[FaceCrops, Tensor | None]]) -> tuple[FaceCrops, Tensor | None]:
@@ -145,7 +145,7 @@ def together(parts: Sequence[tuple[FaceCrops, Tensor | None]]) -> tuple[FaceCrop
     faces = replace(
         crops[0].faces,
         faces=tuple(face for own in crops for face in own.faces),
-        left_out=tuple(entry for own in crops for entry in own.faces.left_out),
+        skipped=tuple(entry for own in crops for entry in own.faces.skipped),
     )
     measured = [own.identity for own in crops]
     identity = None if None in measured else tuple(value for own in measured for value in own or ())

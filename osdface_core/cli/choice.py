@@ -19,7 +19,7 @@ from ..geometry.align import align_faces
 from ..options import Choose, Detect
 from ..pipeline import detect_faces, within_limits
 from ..recognition.embedders import load_embedder
-from ..recognition.identity import likeness
+from ..recognition.identity import identity_similarity
 from ..selection.select import select_blurred, select_by_rule, select_faces, select_person
 from ..selection.sharpness import sharpness
 from .arguments import add_files, add_options, validate
@@ -91,8 +91,8 @@ class Choice:
     def crops(self, crops: FaceCrops) -> FaceCrops:
         """Those crops that show the person who is wanted, and are not sharp already."""
         if self.person is not None and self.embedder is not None:
-            alike = likeness(self.embedder, crops, self.person)
-            crops, _ = select_person(crops, alike, self.options.likeness)
+            similarity = identity_similarity(self.embedder, crops, self.person)
+            crops, _ = select_person(crops, similarity, self.options.likeness)
         if self.options.skip_sharp is not None:
             crops, _ = select_blurred(crops, sharpness(crops), self.options.skip_sharp)
         return crops

@@ -83,11 +83,11 @@ def workers_on(device: str) -> int:
 
 def about(options: argparse.Namespace) -> Json:
     """What an evaluation has to have in common with an unfinished one to go on from it."""
-    left_out = {"run", "refuse", "force", "output", "device", "paper", "attention"}
+    not_told = {"run", "refuse", "force", "output", "device", "paper", "attention"}
     return {
         name: json.loads(json.dumps(value, default=str))
         for name, value in vars(options).items()
-        if name not in left_out
+        if name not in not_told
     }
 
 

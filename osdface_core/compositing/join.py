@@ -29,17 +29,17 @@ def join_crops(first: FaceCrops, second: FaceCrops) -> FaceCrops:
     order = sorted(range(len(faces)), key=lambda place: (faces[place].frame, faces[place].index))
     there = {(face.frame, face.index) for face in faces}
     gone: dict[tuple[int, int], FaceReport] = {}
-    for entry in (*first.faces.left_out, *second.faces.left_out):
+    for entry in (*first.faces.skipped, *second.faces.skipped):
         number = (entry.face.frame, entry.face.index)
         if number not in there:
             gone.setdefault(number, entry)
-    batch = replace(first.faces, faces=tuple(faces[place] for place in order), left_out=tuple(gone.values()))
+    batch = replace(first.faces, faces=tuple(faces[place] for place in order), skipped=tuple(gone.values()))
     images = torch.cat([first.images, second.images.to(first.images)])[order]
     to_crop = torch.cat([first.to_crop, second.to_crop])[order]
     if first.identity is None or second.identity is None:
         return FaceCrops(images, batch, to_crop)
-    alike = (*first.identity, *second.identity)
-    return FaceCrops(images, batch, to_crop, tuple(alike[place] for place in order))
+    similarity = (*first.identity, *second.identity)
+    return FaceCrops(images, batch, to_crop, tuple(similarity[place] for place in order))
 
 
 def resized(crops: FaceCrops, side: int) -> FaceCrops:

@@ -180,7 +180,7 @@ def report_of(crops: FaceCrops, reasons: list[str]) -> tuple[FaceReport, ...]:
     identity = crops.identity or [None] * len(crops)
     of_each = zip(crops.faces, reasons, identity, strict=True)
     pasted = [FaceReport(face, not reason, reason, alike) for face, reason, alike in of_each]
-    return tuple(sorted([*crops.faces.left_out, *pasted], key=lambda entry: (entry.face.frame, entry.face.index)))
+    return tuple(sorted([*crops.faces.skipped, *pasted], key=lambda entry: (entry.face.frame, entry.face.index)))
 
 
 def left_text(entries: list[FaceReport]) -> str:

@@ -73,7 +73,7 @@ class RetinaFace(nn.Module):
         check_image(image)
         frames, _, height, width = image.shape
         whole = [(frame, (0, 0, width, height)) for frame in range(frames)]
-        found = self.look(image, whole, threshold, short_side, any_rotation)
+        found = self.detect_places(image, whole, threshold, short_side, any_rotation)
         faces: list[Face] = []
         surest: list[Face] = []
         reasons: dict[Face, str] = {}
@@ -84,9 +84,9 @@ class RetinaFace(nn.Module):
             surest += best_first[:MOST_CHECKED]
             reasons |= dict.fromkeys(best_first[MOST_FACES:], TOO_MANY)
         if not any_rotation:
-            reasons |= dict.fromkeys(turned_faces(surest, image, self.see), TURNED)
-        left_out = tuple(FaceReport(face, False, reasons[face]) for face in faces if face in reasons)
-        return Faces(tuple(face for face in faces if face not in reasons), frames, height, width, left_out)
+            reasons |= dict.fromkeys(turned_faces(surest, image, self.detect_views), TURNED)
+        skipped = tuple(FaceReport(face, False, reasons[face]) for face in faces if face in reasons)
+        return Faces(tuple(face for face in faces if face not in reasons), frames, height, width, skipped)
 
     def look_inside(self, image: Tensor, boxes: Sequence[Sequence[Box]], *, any_rotation: bool = False) -> Faces:
         """Faces for boxes that something else found: `boxes` of every frame, in reading order as given.
@@ -101,9 +101,9 @@ class RetinaFace(nn.Module):
         if given.frames != len(image):
             raise ImageError(f"There are boxes for {given.frames} images, but the batch has {len(image)}.")
         places = [(face.frame, around(face.box, height, width)) for face in given]
-        found = self.look(image, places, 0.3, SHORT_SIDE, any_rotation)
+        found = self.detect_places(image, places, 0.3, SHORT_SIDE, any_rotation)
         faces: list[Face] = []
-        left_out: list[FaceReport] = []
+        skipped: list[FaceReport] = []
         for face, own in zip(given, found, strict=True):
             seen = [other for other in own if has_centre(face.box, other.box) or has_centre(other.box, face.box)]
             if seen:
@@ -111,10 +111,10 @@ class RetinaFace(nn.Module):
                 best = seen[gaps.index(min(gaps))]
                 faces.append(replace(best, frame=face.frame, index=face.index, box=face.box))
             else:
-                left_out.append(FaceReport(face, False, NO_FACE))
-        return replace(given, faces=tuple(faces), left_out=tuple(left_out))
+                skipped.append(FaceReport(face, False, NO_FACE))
+        return replace(given, faces=tuple(faces), skipped=tuple(skipped))
 
-    def look(
+    def detect_places(
         self,
         image: Tensor,
         places: Sequence[tuple[int, Rectangle]],
@@ -129,13 +129,13 @@ class RetinaFace(nn.Module):
             for frame, part in places
             for turns in positions
         ]
-        found = self.look_twice(image, views, threshold, short_side)
+        found = self.detect_twice(image, views, threshold, short_side)
         return [
             best_positions(found[start : start + 4]) if any_rotation else found[start]
             for start in range(0, len(views), len(positions))
         ]
 
-    def look_twice(
+    def detect_twice(
         self, image: Tensor, views: Sequence[View], threshold: float, short_side: tuple[int, int]
     ) -> list[list[Face]]:
         """The faces in views of whole images, in their pixels, those included that are too close up to be seen whole.
@@ -145,7 +145,7 @@ class RetinaFace(nn.Module):
         """
         seen = [
             [view.back(face) for face in own]
-            for view, own in zip(views, self.see(image, views, threshold), strict=True)
+            for view, own in zip(views, self.detect_views(image, views, threshold), strict=True)
         ]
         large = [
             [face for face in own if face.size > CLOSE_UP * view.longer_side]
@@ -153,7 +153,7 @@ class RetinaFace(nn.Module):
         ]
         again = [n for n in range(len(views)) if large[n] or not seen[n]]
         wider = [with_margin(views[n], short_side) for n in again]
-        for n, view, own in zip(again, wider, self.see(image, wider, threshold), strict=True):
+        for n, view, own in zip(again, wider, self.detect_views(image, wider, threshold), strict=True):
             close = [face for face in map(view.back, own) if face.size > CLOSE_UP * view.longer_side]
             for k, face in enumerate(close):
                 same = [other for other in large[n] if shared_area(face.box, other.box) > SAME]
@@ -161,7 +161,7 @@ class RetinaFace(nn.Module):
             seen[n] = [face for face in seen[n] if face not in large[n]] + (close or large[n])
         return seen
 
-    def see(self, image: Tensor, views: Sequence[View], threshold: float) -> list[list[Face]]:
+    def detect_views(self, image: Tensor, views: Sequence[View], threshold: float) -> list[list[Face]]:
         """The faces that the network finds in views of a batch, in the views' pixels. Views of one size go together."""
         found: list[list[Face]] = [[] for _ in views]
         same_size = defaultdict(list)

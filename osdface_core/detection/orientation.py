@@ -16,7 +16,7 @@ SIDE = 160
 SURE = 0.3
 """The lowest score to take notice of at that size."""
 
-See = Callable[[Tensor, Sequence[View], float], list[list[Face]]]
+DetectViews = Callable[[Tensor, Sequence[View], float], list[list[Face]]]
 """Finds the faces of at least so high a score in views of [B,3,H,W], in the views' pixels."""
 
 
@@ -29,13 +29,13 @@ def is_upright(face: Face, turns: int = 0) -> bool:
     return down > abs(across)
 
 
-def turned_faces(faces: Sequence[Face], images: Tensor, see: See) -> list[Face]:
+def turned_faces(faces: Sequence[Face], images: Tensor, detect_views: DetectViews) -> list[Face]:
     """Those of the faces that their surroundings in `images` [B,3,H,W], seen in four positions, show best in another.
 
     Where nothing is seen in any position, as with faces in profile, the landmarks are believed.
     """
     views = [surroundings(face, images) for face in faces]
-    seen = see(images, [replace(view, turns=turns) for turns in range(4) for view in views], SURE)
+    seen = detect_views(images, [replace(view, turns=turns) for turns in range(4) for view in views], SURE)
     turned = []
     for number, face in enumerate(faces):
         scores = [

@@ -111,13 +111,13 @@ def measure_photos(task: Task, numbers: Sequence[int], output: Path) -> list[Jso
     originals = [photo.target for photo in photos if photo.target is not None]
     target = as_files_hold(torch.stack(originals)) if originals else None
     measures = [measure for measure in task.measures if target is not None or measure.alone]
-    seen_target = [None if target is None or measure.alone else measure.see(target) for measure in measures]
+    target_codes = [None if target is None or measure.alone else measure.encode(target) for measure in measures]
     rows: list[Json] = []
     for group in task.photos.groups:
         for method, images, seconds in results_of(task, photos, group, names):
             figures: dict[str, Tensor] = {}
-            for measure, seen in zip(measures, seen_target, strict=True):
-                figures |= dict(zip(measure.names, measure.compare(measure.see(images), seen), strict=True))
+            for measure, seen in zip(measures, target_codes, strict=True):
+                figures |= dict(zip(measure.names, measure.compare(measure.encode(images), seen), strict=True))
             for number, name in enumerate(names):
                 write_fast(result_file(output, method, group, name), images[number])
                 row = {figure: as_number(values[number]) for figure, values in figures.items()}

@@ -28,7 +28,7 @@ class Measure:
 
     names: tuple[str, ...]
     """Of its figures; an arrow tells which way is better."""
-    see: Callable[[Tensor], Any]
+    encode: Callable[[Tensor], Any]
     """Images -> whatever is compared of them."""
     compare: Callable[[Any, Any], Sequence[Tensor]]
     """What was seen of images and of what they should be -> every figure's [N]. NaN where there is none."""
@@ -38,7 +38,7 @@ class Measure:
     """Whether it looks at the result alone: what is seen of the original does not matter then, and may be None."""
 
     def __call__(self, images: Tensor, target: Tensor) -> dict[str, Tensor]:
-        return dict(zip(self.names, self.compare(self.see(images), self.see(target)), strict=True))
+        return dict(zip(self.names, self.compare(self.encode(images), self.encode(target)), strict=True))
 
 
 def as_they_are(images: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def by_features(name: str) -> Measure:
     distance = load_distance(name)
     assert isinstance(distance, FeatureDistance)
     title, source = FEATURES[kind]
-    return Measure((f"{title} ↓",), distance.see, lambda seen, target: [distance.between(seen, target)], source)
+    return Measure((f"{title} ↓",), distance.encode, lambda seen, target: [distance.between(seen, target)], source)
 
 
 FEATURES = {
@@ -115,8 +115,8 @@ def by_embedder(embedder: Embedder) -> Measure:
     """Whether it is still the same person; the paper's Deg. where the embedder is its ArcFace."""
 
     def compare(seen: Tensor, target: Tensor) -> Sequence[Tensor]:
-        alike = F.cosine_similarity(seen, target)
-        return alike, degrees(alike)
+        similarity = F.cosine_similarity(seen, target)
+        return similarity, degrees(similarity)
 
     source = "Cosine and angle of face embeddings, by the embedder's file."
     return Measure(("identity ↑", "Deg. ↓"), lambda images: embed_aligned(embedder, images), compare, source)

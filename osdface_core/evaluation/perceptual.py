@@ -26,15 +26,15 @@ class FeatureDistance(nn.Module):
         self.features = features.eval().requires_grad_(False)
 
     def forward(self, images: Tensor, target: Tensor) -> Tensor:
-        return self.between(self.see(images), self.see(target))
+        return self.between(self.encode(images), self.encode(target))
 
-    def see(self, images: Tensor) -> list[Tensor]:
+    def encode(self, images: Tensor) -> list[Tensor]:
         """What is compared of images: their feature maps, of length 1 at every position."""
         return [unit(features) for features in self.features(images)]
 
-    def between(self, seen: list[Tensor], seen_target: list[Tensor]) -> Tensor:
+    def between(self, seen: list[Tensor], target_codes: list[Tensor]) -> Tensor:
         """[N]: the distance of images that were seen."""
-        of_each = zip(seen, seen_target, strict=True)
+        of_each = zip(seen, target_codes, strict=True)
         return torch.stack([(ours - theirs).square().sum(1).mean((1, 2)) for ours, theirs in of_each]).mean(0)
 
 

@@ -9,7 +9,7 @@ from ..models.diffusion import OneStepModel
 from ..models.precision import Precision
 from ..options import Load, Placement
 from ..weights import read_model
-from .offload import Turns, in_parts
+from .offload import Offload, in_parts
 from .prepare import networks, prepare
 
 
@@ -49,5 +49,5 @@ def load_model(
     model.conditioner.to(device)
     if isinstance(model.decoder, torch.nn.Module):
         model.decoder.to(device)
-    model.onload = Turns(networks(model), device).bring
+    model.onload = Offload(networks(model), device).onload
     return model

@@ -20,7 +20,7 @@ def in_parts(model: OneStepModel, device: torch.device, placement: Placement) ->
     return placement == "parts"
 
 
-class Turns:
+class Offload:
     """Parts of which one at a time is on the device. The others stay where they are: nothing is ever copied back."""
 
     def __init__(self, parts: dict[str, list[nn.Module]], device: torch.device):
@@ -32,7 +32,7 @@ class Turns:
             for parameter in (p for modules in parts.values() for p in parameters(modules)):
                 parameter.data = pinned(parameter.data)
 
-    def bring(self, part: str) -> None:
+    def onload(self, part: str) -> None:
         """Put `part` on the device, in the place of the one that is there. All of it, or nothing."""
         if part == self.present:
             return

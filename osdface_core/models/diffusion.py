@@ -156,7 +156,7 @@ class OneStepModel(nn.Module, ABC):
         shifts: dict[int, list[Tensor]] = {}
 
         def predict_noise(latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
-            self.bring("unet")
+            self.onload_part("unet")
             latents = upload(latents, self.device, self.precision.unet)
             with arithmetic(self.device, tf32=False):
                 if timestep not in shifts or shifts[timestep][0].dtype != latents.dtype:
@@ -175,7 +175,7 @@ class OneStepModel(nn.Module, ABC):
 
     def encode(self, images: Tensor, seed: int | None) -> Tensor:
         """images [N,3,H,W], -1..1 -> scaled latents: the posterior's mode, or with a seed a sample drawn on the CPU."""
-        self.bring("encode")
+        self.onload_part("encode")
         device = self.vae_device or self.device
         with arithmetic(device, tf32=False):
             posterior = self.vae.encode(upload(images, device, self.precision.encode))
@@ -189,13 +189,13 @@ class OneStepModel(nn.Module, ABC):
         """scaled latents -> images in about -1..1."""
         if self.decoder is not None:
             return self.decoder(latents)
-        self.bring("decode")
+        self.onload_part("decode")
         device = self.vae_device or self.device
         with arithmetic(device, tf32=False):
             latents = upload(latents / self.config.vae.scaling_factor, device, self.precision.decode)
             return self.vae.decode(latents)
 
-    def bring(self, part: str) -> None:
+    def onload_part(self, part: str) -> None:
         if self.onload is not None:
             self.onload(part)
 

@@ -52,7 +52,7 @@ def too_different(identity: float, least: float) -> str:
     return f"identity {identity:.2f} is below {least:.2f}"
 
 
-def likeness(embedder: Embedder, crops: FaceCrops, reference: FaceCrops) -> list[float]:
+def identity_similarity(embedder: Embedder, crops: FaceCrops, reference: FaceCrops) -> list[float]:
     """How much every crop shows the person of the reference: cosine similarity, -1..1.
 
     reference: one face of that person, or several, whose embeddings are averaged. Raises ImageError where it is empty.
@@ -60,8 +60,8 @@ def likeness(embedder: Embedder, crops: FaceCrops, reference: FaceCrops) -> list
     if not len(reference):
         raise ImageError("There is no face in the reference. Give a picture that shows the person's face.")
     person = F.normalize(embed_crops(embedder, reference)).mean(0, keepdim=True)
-    alike: list[float] = F.cosine_similarity(embed_crops(embedder, crops), person.to(crops.images)).tolist()
-    return alike
+    similarity: list[float] = F.cosine_similarity(embed_crops(embedder, crops), person.to(crops.images)).tolist()
+    return similarity
 
 
 @torch.no_grad()

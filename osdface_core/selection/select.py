@@ -117,7 +117,7 @@ def select_person(
 ) -> tuple[FaceCrops, FaceCrops]:
     """The crops that show a person, and the rest.
 
-    likeness: of every crop to that person (`identity.likeness`), -1..1. min_identity: the lowest to accept.
+    likeness: of every crop to that person (`identity.identity_similarity`), -1..1. min_identity: the lowest to accept.
     count: how many faces of every frame to keep at most, the most alike first; 0 for all.
     """
     reasons = {n: f"likeness {v:.2f} is below {min_identity:.2f}" for n, v in enumerate(likeness) if v < min_identity}

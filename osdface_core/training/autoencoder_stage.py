@@ -46,13 +46,13 @@ class AutoencoderStage(Stage):
             fill(self.vae, own(tensors), path)
             self.vae.requires_grad_(True)
         self.reconstruction = Reconstruction(config.reconstruction)
-        self.critic_from = config.reconstruction.critic_from
+        self.discriminator_from = config.reconstruction.discriminator_from
         self.latent_square: Tensor
         self.register_buffer("latent_square", torch.zeros(()))
 
     @property
-    def critic(self) -> nn.Module:
-        return self.reconstruction.critic
+    def discriminator(self) -> nn.Module:
+        return self.reconstruction.discriminator
 
     def losses(self, batch: Batch, step: int) -> Losses:
         posterior = self.vae.encode(2 * batch["hq"] - 1)
@@ -62,8 +62,8 @@ class AutoencoderStage(Stage):
         losses = self.reconstruction.losses(images, batch["hq"], last, self.judged(step))
         return losses | {"kl": self.config.kl_weight * posterior.kl().mean() / batch["hq"][0].numel()}
 
-    def critic_losses(self, step: int) -> Losses:
-        return self.reconstruction.critic_losses()
+    def discriminator_losses(self, step: int) -> Losses:
+        return self.reconstruction.discriminator_losses()
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Tensor:

@@ -41,9 +41,9 @@ class Checkpoints:
     """All that a run needs to go on, in its folder: saved whole or not at all, and read as data only."""
 
     def __init__(
-        self, folder: Path, accelerator: Any, stage: Stage, average: Any, optimizers: list[Any], schedulers: list[Any]
+        self, folder: Path, accelerator: Any, stage: Stage, ema: Any, optimizers: list[Any], schedulers: list[Any]
     ):
-        self.folder, self.accelerator, self.stage, self.average = folder, accelerator, stage, average
+        self.folder, self.accelerator, self.stage, self.ema = folder, accelerator, stage, ema
         self.optimizers, self.schedulers = optimizers, schedulers
         self.step = -1
         """Of the newest on disk that is sound, once that is known."""
@@ -102,7 +102,7 @@ class Checkpoints:
         scaler = self.accelerator.scaler
         return {
             "stage": self.stage.state_dict(),
-            "average": self.average.state_dict(),
+            "ema": self.ema.state_dict(),
             "groups": [it.state_dict()["param_groups"] for it in self.optimizers],
             "schedulers": [it.state_dict() for it in self.schedulers],
             "scaler": {} if scaler is None else scaler.state_dict(),
@@ -133,8 +133,8 @@ class Checkpoints:
         for scheduler, values in zip(self.schedulers, saved["schedulers"], strict=True):
             scheduler.load_state_dict(values)
         self.stage.load_state_dict(saved["stage"])
-        self.average.load_state_dict(saved["average"])
-        self.average.to(self.accelerator.device)
+        self.ema.load_state_dict(saved["ema"])
+        self.ema.to(self.accelerator.device)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         rank = self.accelerator.process_index

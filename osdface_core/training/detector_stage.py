@@ -60,7 +60,7 @@ class DetectorStage(Stage):
             apart.setdefault(name.partition(".")[0], []).append(share_unexplained(layer(given), wanted))
         return {part: torch.stack(shares).mean() for part, shares in apart.items()}
 
-    def critic_losses(self, step: int) -> Losses:
+    def discriminator_losses(self, step: int) -> Losses:
         return {}
 
     def prepared(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The loop around every stage: accelerate for devices and precision, moving average, checkpoints, log and pictures."""
+"""The loop around every stage: accelerate for devices and precision, EMA, checkpoints, log and pictures."""
 
 import logging
 import time
@@ -56,7 +56,7 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
     folder.mkdir(parents=True, exist_ok=True)
     if last_checkpoint(folder) is None and (broken := check(find_photos(recipe.data))):
         raise OSDFaceError(f"{broken[0]} and {len(broken) - 1} more photographs cannot be read: take them out.")
-    average: Any = EMAModel(stage.trained(), decay=schedule.average, use_ema_warmup=True, inv_gamma=1, power=2 / 3)
+    ema: Any = EMAModel(stage.trained(), decay=schedule.ema_decay, use_ema_warmup=True, inv_gamma=1, power=2 / 3)
     optimizers = make_optimizers(stage, schedule)
     schedulers = [
         get_scheduler(schedule.decay, it, num_warmup_steps=schedule.warmup, num_training_steps=schedule.steps)
@@ -64,12 +64,12 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
     ]
     model, *prepared = accelerator.prepare(stage, *optimizers, *schedulers)
     optimizers, schedulers = prepared[: len(optimizers)], prepared[len(optimizers) :]
-    average.to(accelerator.device)
-    checkpoints = Checkpoints(folder, accelerator, stage, average, optimizers, schedulers)
+    ema.to(accelerator.device)
+    checkpoints = Checkpoints(folder, accelerator, stage, ema, optimizers, schedulers)
     step = checkpoints.load()
     loader = accelerator.prepare(pairs_loader(recipe.data, schedule.batch_size, schedule.seed, step))
     with together(accelerator):
-        diary = Diary(folder, accelerator.is_main_process)
+        training_log = TrainingLog(folder, accelerator.is_main_process)
     until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     bar = tqdm(total=schedule.steps, initial=step, disable=None if accelerator.is_main_process else True)
 
@@ -92,25 +92,25 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
         batch = next(batches)
         losses = turn("generator", batch, optimizers[0], schedulers[0], stage.trained())
         if stage.judged(step):
-            assert stage.critic is not None
-            losses |= turn("critic", batch, optimizers[1], schedulers[1], list(stage.critic.parameters()))
+            assert stage.discriminator is not None
+            losses |= turn("discriminator", batch, optimizers[1], schedulers[1], list(stage.discriminator.parameters()))
         stage.after_step(accelerator.gather)
-        average.step(stage.trained())
+        ema.step(stage.trained())
         step += 1
         bar.update()
         if step % NOTE_EVERY == 0:
             with together(accelerator):
-                diary.note(step, losses, bar)
+                training_log.add_losses(step, losses, bar)
         if step % schedule.picture_every == 0:
-            with together(accelerator), averaged(average, stage), accelerator.autocast():
-                diary.paste(step, stage.pictures(batch))
+            with together(accelerator), averaged(ema, stage), accelerator.autocast():
+                training_log.add_pictures(step, stage.pictures(batch))
         if step % schedule.save_every == 0:
             checkpoints.save(step)
     checkpoints.save(step)
     finished = step >= schedule.steps
     with together(accelerator):
         if finished and accelerator.is_main_process:
-            with averaged(average, stage):
+            with averaged(ema, stage):
                 stage.save(folder)
             (folder / "finished").touch()
     bar.close()
@@ -118,19 +118,19 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
 
 
 @contextmanager
-def averaged(average: Any, stage: Stage) -> Iterator[None]:
-    """While it lasts, the stage holds the moving average of its weights, and is in evaluation mode."""
-    average.store(stage.trained())
-    average.copy_to(stage.trained())
+def averaged(ema: Any, stage: Stage) -> Iterator[None]:
+    """While it lasts, the stage holds the EMA of its weights, and is in evaluation mode."""
+    ema.store(stage.trained())
+    ema.copy_to(stage.trained())
     stage.eval()
     try:
         yield
     finally:
-        average.restore(stage.trained())
+        ema.restore(stage.trained())
         stage.train()
 
 
-class Diary:
+class TrainingLog:
     """Losses for TensorBoard where it is installed, and pictures as PNG files."""
 
     def __init__(self, folder: Path, writes: bool):
@@ -144,7 +144,7 @@ class Diary:
             else:
                 self.board = SummaryWriter(folder / "log")
 
-    def note(self, step: int, losses: dict[str, Tensor], bar: Any) -> None:
+    def add_losses(self, step: int, losses: dict[str, Tensor], bar: Any) -> None:
         if not self.writes:
             return
         values = {name: float(loss.detach()) for name, loss in losses.items()}
@@ -157,7 +157,7 @@ class Diary:
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)
 
-    def paste(self, step: int, rows: Tensor) -> None:
+    def add_pictures(self, step: int, rows: Tensor) -> None:
         if not self.writes:
             return
         grid = torch.cat([torch.cat(list(row[:8]), dim=2) for row in rows], dim=1).float().cpu().nan_to_num()
@@ -167,9 +167,9 @@ class Diary:
 
 
 def make_optimizers(stage: Stage, schedule: Schedule) -> list[Any]:
-    """One for the generator, and one for the critic where there is one."""
-    players = [(stage.trained(), schedule.learning_rate)]
-    if stage.critic is not None:
-        rate = schedule.critic_learning_rate or schedule.learning_rate
-        players.append((list(stage.critic.parameters()), rate))
-    return [torch.optim.AdamW(weights, lr, schedule.betas, weight_decay=0) for weights, lr in players]
+    """One for the generator, and one for the discriminator where there is one."""
+    trained = [(stage.trained(), schedule.learning_rate)]
+    if stage.discriminator is not None:
+        rate = schedule.discriminator_learning_rate or schedule.learning_rate
+        trained.append((list(stage.discriminator.parameters()), rate))
+    return [torch.optim.AdamW(weights, lr, schedule.betas, weight_decay=0) for weights, lr in trained]

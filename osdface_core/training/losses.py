@@ -34,11 +34,11 @@ def association(hq: Tensor, lq: Tensor, scale: Tensor) -> Tensor:
     return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
 
 
-def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
 
 
-def binary_critic(real: Tensor, fake: Tensor) -> Tensor:
+def binary_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
 
 

@@ -33,8 +33,8 @@ class Schedule:
     batch_size: int
     """Over all processes together."""
     learning_rate: float = 1.44e-4
-    critic_learning_rate: float | None = None
-    """The generator's own where left out."""
+    discriminator_learning_rate: float | None = None
+    """The generator's own where it is not given."""
     betas: tuple[float, float] = (0.5, 0.999)
     warmup: int = 0
     """Steps in which the learning rate rises."""
@@ -42,7 +42,7 @@ class Schedule:
     """What it does then, one of DECAYS."""
     clip: float = 1.0
     """Longest gradient."""
-    average: float = 0.999
+    ema_decay: float = 0.999
     """Decay of the moving average of the weights, which is what is saved."""
     precision: str = "no"
     """accelerate's mixed precision: no, fp16 or bf16."""
@@ -54,8 +54,8 @@ class Schedule:
         """Raises ValueError."""
         within(self, steps=(1, 9_999_999), batch_size=(1, inf), save_every=(1, inf), picture_every=(1, inf))
         within(self, warmup=(0, inf), seed=(0, 2**32 - 1))
-        within(self, betas=(0, 0.999999), average=(0, 1))
-        above_zero(self, "learning_rate", "critic_learning_rate", "clip")
+        within(self, betas=(0, 0.999999), ema_decay=(0, 1))
+        above_zero(self, "learning_rate", "discriminator_learning_rate", "clip")
         one_of(self, decay=DECAYS, precision=PRECISIONS)
 
 

@@ -21,8 +21,8 @@ from ..weights.bundle import LICENCES, save_bundle
 from ..weights.files import Tensors, fill
 from ..weights.lora import ALPHA, RANK, TARGETS, merge_lora
 from .assemble import Parts, assemble
-from .critics import LatentCritic, PatchCritic, add_noise, random_timesteps
-from .losses import Losses, binary_critic, edge_aware
+from .discriminators import LatentDiscriminator, PatchDiscriminator, add_noise, random_timesteps
+from .losses import Losses, binary_discriminator, edge_aware
 from .stage import Batch, Stage
 
 BUNDLE = "bundle.safetensors"
@@ -53,10 +53,10 @@ class RestorerConfig:
     """Which face embedder: see `load_embedder`."""
     adversarial: float = 0.02
     patches: float = 0.0
-    """Another critic, which looks at patches of the pictures, as those of the autoencoders do. Not in the paper."""
+    """Another discriminator, of patches of the pictures, as the autoencoders have one. Not in the paper."""
     patch_channels: int = 32
-    critic_from: int = 0
-    """The step at which the critics start to count."""
+    discriminator_from: int = 0
+    """The step at which the discriminators start to count."""
     checkpointing: bool = True
     """Compute activations again in the backward pass instead of keeping them: slower, in a fraction of the memory."""
     without_prompt: bool = False
@@ -70,7 +70,7 @@ class RestorerConfig:
     def __post_init__(self) -> None:
         """Raises ValueError."""
         within(self, mse=(0, inf), latent=(0, inf), perceptual=(0, inf), identity=(0, inf), adversarial=(0, inf))
-        within(self, patches=(0, inf), patch_channels=(8, 8192), critic_from=(0, inf))
+        within(self, patches=(0, inf), patch_channels=(8, 8192), discriminator_from=(0, inf))
         one_of(self, unet=("lora", "full"), store=DTYPES)
 
 
@@ -81,12 +81,12 @@ class RestorerStage(Stage):
         super().__init__()
         self.config = config
         self.model = model = assemble(sizes, config.parts).requires_grad_(False)
-        self.critics = nn.ModuleDict()
+        self.discriminators = nn.ModuleDict()
         if config.adversarial:
-            self.critics["latents"] = LatentCritic(model.unet)
+            self.discriminators["latents"] = LatentDiscriminator(model.unet)
         if config.patches:
-            self.critics["patches"] = PatchCritic(config.patch_channels)
-        self.critic_from = config.critic_from
+            self.discriminators["patches"] = PatchDiscriminator(config.patch_channels)
+        self.discriminator_from = config.discriminator_from
         if config.unet == "lora":
             add_lora(model.unet)
         else:
@@ -106,8 +106,8 @@ class RestorerStage(Stage):
         self.kept: dict[str, tuple[Tensor, ...]] = {}
 
     @property
-    def critic(self) -> nn.Module | None:
-        return self.critics if len(self.critics) else None
+    def discriminator(self) -> nn.Module | None:
+        return self.discriminators if len(self.discriminators) else None
 
     def losses(self, batch: Batch, step: int) -> Losses:
         config, target = self.config, batch["hq"]
@@ -120,13 +120,13 @@ class RestorerStage(Stage):
         if config.latent:
             losses["latent"] = config.latent * F.mse_loss(latents, good)
         self.kept = {}
-        if self.judged(step) and "latents" in self.critics:
-            losses["adversarial"] = config.adversarial * self.deceive("latents", latents, good, embeds)
+        if self.judged(step) and "latents" in self.discriminators:
+            losses["adversarial"] = config.adversarial * self.adversarial_loss("latents", latents, good, embeds)
         if config.mse or config.perceptual or config.identity or config.patches:
             images = self.model.decode(latents).float() / 2 + 0.5
             losses |= self.image_losses(images, target)
-            if self.judged(step) and "patches" in self.critics:
-                losses["patches"] = config.patches * self.deceive("patches", images, target)
+            if self.judged(step) and "patches" in self.discriminators:
+                losses["patches"] = config.patches * self.adversarial_loss("patches", images, target)
         return losses
 
     def image_losses(self, images: Tensor, target: Tensor) -> Losses:
@@ -138,31 +138,31 @@ class RestorerStage(Stage):
         if self.embedder is not None:
             with torch.no_grad():
                 person = embed_aligned(self.embedder, target)
-            likeness = F.cosine_similarity(embed_aligned(self.embedder, images), person)
-            losses["identity"] = config.identity * (1 - likeness).mean()
+            similarity = F.cosine_similarity(embed_aligned(self.embedder, images), person)
+            losses["identity"] = config.identity * (1 - similarity).mean()
         return losses
 
-    def deceive(self, critic: str, fake: Tensor, real: Tensor, *embeds: Tensor) -> Tensor:
-        """How far a critic is from taking `fake` for real. Keeps what it has to judge for `critic_losses`."""
-        self.critics[critic].requires_grad_(False)
-        self.kept[critic] = fake.detach(), real, *(each.detach() for each in embeds)
-        return F.softplus(-self.verdict(critic, fake, *embeds)).mean()
+    def adversarial_loss(self, discriminator: str, fake: Tensor, real: Tensor, *embeds: Tensor) -> Tensor:
+        """How far a discriminator is from taking `fake` for real. `discriminator_losses` judges what it was shown."""
+        self.discriminators[discriminator].requires_grad_(False)
+        self.kept[discriminator] = fake.detach(), real, *(each.detach() for each in embeds)
+        return F.softplus(-self.verdict(discriminator, fake, *embeds)).mean()
 
-    def critic_losses(self, step: int) -> Losses:
+    def discriminator_losses(self, step: int) -> Losses:
         losses: Losses = {}
-        for critic, (fake, real, *embeds) in self.kept.items():
-            self.critics[critic].requires_grad_(True)
-            verdicts = self.verdict(critic, real, *embeds), self.verdict(critic, fake, *embeds)
-            losses[f"critic of {critic}"] = binary_critic(*verdicts)
+        for discriminator, (fake, real, *embeds) in self.kept.items():
+            self.discriminators[discriminator].requires_grad_(True)
+            verdicts = self.verdict(discriminator, real, *embeds), self.verdict(discriminator, fake, *embeds)
+            losses[f"discriminator of {discriminator}"] = binary_discriminator(*verdicts)
         return losses
 
-    def verdict(self, critic: str, made: Tensor, *embeds: Tensor) -> Tensor:
-        """A critic's opinion; of latents, after as much noise as chance has it."""
-        if critic == "patches":
-            return self.critics[critic](made).float()
+    def verdict(self, discriminator: str, made: Tensor, *embeds: Tensor) -> Tensor:
+        """A discriminator's opinion; of latents, after as much noise as chance has it."""
+        if discriminator == "patches":
+            return self.discriminators[discriminator](made).float()
         timesteps = random_timesteps(made, self.model.alphas_cumprod)
         noised = add_noise(made, self.model.alphas_cumprod, timesteps, torch.randn_like(made))
-        return self.critics[critic](noised, timesteps, *embeds).float()
+        return self.discriminators[discriminator](noised, timesteps, *embeds).float()
 
     def restored_latents(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Degraded images -> x0 and the prompt, with their gradients."""

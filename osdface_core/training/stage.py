@@ -19,24 +19,24 @@ Gather = Callable[[Tensor], Tensor]
 class Stage(nn.Module, ABC):
     """Networks and losses. Those of its parameters that take a gradient are trained, and followed by a moving average.
 
-    Generator and critic play in turn within a step. Everything goes through `forward`: that is what lets a stage run
-    on several machines.
+    Generator and discriminator take turns within a step. Everything goes through `forward`: that is what lets a stage
+    run on several machines.
     """
 
-    critic_from: int = 0
-    """The step at which the critic starts to count."""
+    discriminator_from: int = 0
+    """The step at which the discriminator starts to count."""
 
     @property
-    def critic(self) -> nn.Module | None:
+    def discriminator(self) -> nn.Module | None:
         return None
 
     @abstractmethod
     def losses(self, batch: Batch, step: int) -> Losses:
-        """The generator's losses. With a critic at work, what it has to judge is kept for `critic_losses`."""
+        """The generator's losses. What a discriminator at work has to judge is kept for `discriminator_losses`."""
 
     @abstractmethod
-    def critic_losses(self, step: int) -> Losses:
-        """The critic's losses on what `losses` kept, with no gradient to the generator."""
+    def discriminator_losses(self, step: int) -> Losses:
+        """The discriminator's losses on what `losses` kept, with no gradient to the generator."""
 
     def after_step(self, gather: Gather) -> None:
         """Upkeep once the weights have changed."""
@@ -50,7 +50,7 @@ class Stage(nn.Module, ABC):
         """Write what this stage is for into `folder`, for the next stage or for use."""
 
     def judged(self, step: int) -> bool:
-        return self.critic is not None and step >= self.critic_from
+        return self.discriminator is not None and step >= self.discriminator_from
 
     def train(self, mode: bool = True) -> Self:
         """What takes no gradient stays in evaluation mode, whatever stage it is part of."""
@@ -62,8 +62,8 @@ class Stage(nn.Module, ABC):
 
     def trained(self) -> list[nn.Parameter]:
         """The generator's parameters."""
-        mine = set(map(id, self.critic.parameters())) if self.critic is not None else set()
+        mine = set(map(id, self.discriminator.parameters())) if self.discriminator is not None else set()
         return [parameter for parameter in self.parameters() if parameter.requires_grad and id(parameter) not in mine]
 
     def forward(self, turn: str, batch: Batch, step: int) -> Losses:
-        return self.losses(batch, step) if turn == "generator" else self.critic_losses(step)
+        return self.losses(batch, step) if turn == "generator" else self.discriminator_losses(step)

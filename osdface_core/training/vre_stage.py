@@ -47,7 +47,7 @@ class VREStage(Stage):
         self.config = config
         self.autoencoder = load_autoencoder(model, config.start) if config.start else VQAutoencoder(model.vre)
         self.reconstruction = Reconstruction(config.reconstruction)
-        self.critic_from = config.reconstruction.critic_from
+        self.discriminator_from = config.reconstruction.discriminator_from
         self.kept: Quantized | None = None
         self.guide: VQAutoencoder | None = None
         if config.association_weight:
@@ -56,8 +56,8 @@ class VREStage(Stage):
             self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     @property
-    def critic(self) -> nn.Module:
-        return self.reconstruction.critic
+    def discriminator(self) -> nn.Module:
+        return self.reconstruction.discriminator
 
     def losses(self, batch: Batch, step: int) -> Losses:
         images, quantized = self.autoencoder(batch[self.config.side])
@@ -72,8 +72,8 @@ class VREStage(Stage):
         self.kept = quantized
         return losses
 
-    def critic_losses(self, step: int) -> Losses:
-        return self.reconstruction.critic_losses()
+    def discriminator_losses(self, step: int) -> Losses:
+        return self.reconstruction.discriminator_losses()
 
     def after_step(self, gather: Gather) -> None:
         assert self.kept is not None

@@ -64,14 +64,14 @@ def follow_faces(
         if choose is not None:
             asked = within_limits(own, limits)
             kept = choose(align_faces(frame, asked, crop_size)).faces
-            reasons = {entry.face: entry.reason for entry in kept.left_out}
+            reasons = {entry.face: entry.reason for entry in kept.skipped}
             said.append({face: reasons.get(face, "") for face in asked})
         found.append(own)
         small.append(thumbnails(frame).cpu())
     if not found:
         raise ImageError("There are no frames in this video.")
     faces = tuple(replace(face, frame=number) for number, own in enumerate(found) for face in own)
-    gone = (replace(entry, face=replace(entry.face, frame=n)) for n, own in enumerate(found) for entry in own.left_out)
+    gone = (replace(entry, face=replace(entry.face, frame=n)) for n, own in enumerate(found) for entry in own.skipped)
     whole = Faces(faces, len(found), found[0].height, found[0].width, tuple(gone))
     tracked = track_faces(whole, smoothing=smoothing, max_gap=max_gap, cuts=find_cuts(torch.cat(small)))
     tracked = limit_tracks(tracked, limits)
@@ -99,8 +99,8 @@ def keep_people(
         own = samples.between(number, number + 1)
         before = align_faces(frame, own, restorer.crop_size)
         measured = check_identity(embedder, before, restore_and_match(before, restorer, options))
-        alike = zip(measured.faces, measured.identity or (), strict=True)
-        identity |= {replace(face, frame=number): value for face, value in alike}
+        measured_faces = zip(measured.faces, measured.identity or (), strict=True)
+        identity |= {replace(face, frame=number): value for face, value in measured_faces}
     for index, value in medians(faces, identity).items():
         if value < options.min_identity:
             faces = faces.keep([f for f in faces if f.index != index], too_different(value, options.min_identity))

@@ -45,11 +45,11 @@ def track_faces(
         tracks += follow([face for face in faces if first <= face.frame < end], max_gap)
     steady = (smooth(fill_gaps(track), smoothing) for track in tracks)
     numbered = [replace(face, index=index) for index, track in enumerate(steady) for face in track]
-    left_out = tuple(
-        replace(entry, face=replace(entry.face, index=len(tracks) + entry.face.index)) for entry in faces.left_out
+    skipped = tuple(
+        replace(entry, face=replace(entry.face, index=len(tracks) + entry.face.index)) for entry in faces.skipped
     )
     in_order = tuple(sorted(numbered, key=lambda face: (face.frame, face.index)))
-    return replace(faces, faces=in_order, left_out=left_out)
+    return replace(faces, faces=in_order, skipped=skipped)
 
 
 def follow(faces: Iterable[Face], max_gap: int) -> list[list[Face]]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..networks.unet import UNet
 
 
-class PatchCritic(nn.Module):
+class PatchDiscriminator(nn.Module):
     """PatchGAN: images [N,3,H,W] -> a verdict on every patch [N,1,h,w]; above 0 means real."""
 
     def __init__(self, channels: int = 64, levels: int = 3):
@@ -27,7 +27,7 @@ class PatchCritic(nn.Module):
         return self.layers(2 * images - 1)
 
 
-class LatentCritic(nn.Module):
+class LatentDiscriminator(nn.Module):
     """The down half of a diffusion UNet with a small head: a verdict on every place of a noised latent.
 
     Starting from a trained UNet it knows faces before it has seen one (paper section 3.3). It sees the VQ embeddings
