@@ -3,7 +3,7 @@
 WEB_DIRECTORY = "./web"
 
 
-async def comfy_entrypoint():
+async def comfy_entrypoint() -> object:
     """Called by ComfyUI; returns the extension that lists the nodes."""
     from .nodes.extension import OSDFaceExtension
 

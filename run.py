@@ -29,6 +29,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 SHIM = ROOT / "scripts" / "torchvision_cpu.py"
+NODE_TYPES = str(ROOT / "scripts" / "check_node_types.py")
 TORCH, TORCHVISION = "torch==2.13.0", "torchvision==0.28.0"
 EXTRAS = {"demo": [], "test": ["dev", "train"], "lint": ["dev", "train"]}
 """What each command needs besides the dependencies of pyproject.toml."""
@@ -96,7 +97,7 @@ def commands(options: argparse.Namespace, rest: list[str]) -> list[list[str]]:
     if options.command == "test":
         return [["-m", "pytest", *(rest or WHOLE_SUITE)]]
     if options.command == "lint":
-        return [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"]]
+        return [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"], [NODE_TYPES]]
     detector = ["--detector", options.detector] if options.detector else []
     how = ["--report", "--force", *detector]
     return [[near(ROOT / "osdface.py"), "restore", *options.photos, "-o", options.output, *how]]

@@ -37,11 +37,12 @@ class OSDFaceIdentity(io.ComfyNode):
     @classmethod
     def execute(cls, restored: FaceCrops, source: FaceCrops, embedder: Resident, min_identity: float) -> io.NodeOutput:
         checked = check_identity(embedder.use(), source, restored, min_identity)
-        measured = [entry for entry in report_of(checked, [""] * len(checked)) if entry.identity is not None]
+        report = report_of(checked, [""] * len(checked))
+        measured = {entry: entry.identity for entry in report if entry.identity is not None}
         lines = [
-            f"frame {entry.face.frame}, face {entry.face.index}: {entry.identity:.2f}"
+            f"frame {entry.face.frame}, face {entry.face.index}: {identity:.2f}"
             + ("" if entry.restored else ", left as it was")
-            for entry in measured
+            for entry, identity in measured.items()
         ]
-        lowest = min((entry.identity for entry in measured), default=1.0)
+        lowest = min(measured.values(), default=1.0)
         return io.NodeOutput(checked, lowest, "\n".join(lines))

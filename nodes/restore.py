@@ -66,7 +66,7 @@ class OSDFaceRestore(io.ComfyNode):
         **options: Any,
     ) -> io.NodeOutput:
         untouched = timestep == TIMESTEP and "timestep" not in model.options  # a widget of OSDFace's
-        given = {"seed": seed if sample else None, "timestep": None if untouched else timestep}
+        given: dict[str, Any] = {"seed": seed if sample else None, "timestep": None if untouched else timestep}
         chosen = Restore(**given, **options)
         chosen.validate()
         chosen.check_taken(model.options)

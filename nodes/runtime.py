@@ -203,7 +203,7 @@ def shared_weights(
             model.vae_device, computed = vae_device, chosen.computed(vae_device)
             model.precision = replace(model.precision, encode=computed.encode, decode=computed.decode)
         if comfy.model_management.force_channels_last():
-            model.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return (OSEDiffWeights if isinstance(model, OSEDiffModel) else OSDFaceWeights)(model, vae_device)
 
     return share(key, load_them)

@@ -1,5 +1,7 @@
 """Choose which faces to restore."""
 
+from typing import Any
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -45,7 +47,7 @@ class OSDFaceSelect(io.ComfyNode):
         rule: str,
         count: int,
         numbers: str,
-        **limits: float,
+        **limits: Any,
     ) -> io.NodeOutput:
         """limits: the lowest score, and the sizes, by the names of the options."""
         within, _ = select_by_limits(faces, **limits)

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..osdface_core.faces import MOST_FACES
 from ..osdface_core.option_fields import Options, kind_of, option
-from ..osdface_core.options import Count, Dtype, PhotoOptions, Rule
+from ..osdface_core.options import Count, Dtype, Part, PhotoOptions, Rule
 
 ALL = "all"
 BY_NUMBER = "these numbers"
@@ -47,9 +47,10 @@ def widgets(kind: type[Options], *names: str, **changes: Any) -> Iterable[Any]:
     return (widget(kind, name, **changes) for name in names)
 
 
-def left(hair: bool, glasses: bool) -> list[str]:
+def left(hair: bool, glasses: bool) -> list[Part]:
     """The parts of a face that stay as in the photo."""
-    return [name for name, restored in (("hair", hair), ("glasses", glasses)) if not restored]
+    parts: list[tuple[Part, bool]] = [("hair", hair), ("glasses", glasses)]
+    return [part for part, restored in parts if not restored]
 
 
 @dataclass(frozen=True)

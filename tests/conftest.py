@@ -133,7 +133,9 @@ def windows_rules(monkeypatch: pytest.MonkeyPatch) -> WindowsRules:
 
 @pytest.fixture(scope="session")
 def starter() -> OSDFaceModel:
-    return osdface_core.load_model()
+    model = osdface_core.load_model()
+    assert isinstance(model, OSDFaceModel)
+    return model
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +163,9 @@ def face_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_weights: Path) -> OSDFaceModel:
     """A small model of OSDFace's own structure, with pseudo-random weights that react to their input."""
-    return read_model(tiny_weights / "ckpt", tiny_weights / "sd21base")
+    model = read_model(tiny_weights / "ckpt", tiny_weights / "sd21base")
+    assert isinstance(model, OSDFaceModel)
+    return model
 
 
 def face_at(x: float, y: float, size: float, *, frame: int = 0, index: int = 0, angle: float = 0.0) -> Face:

@@ -294,7 +294,7 @@ def set_item(x: Tensor, index: Any, value: Any) -> None:
 
 def trace_pass(precision: str = "fp16", faces: int = 8, size: int = FACE, seed: int | None = None) -> Trace:
     """A whole pass of the full-size model in a precision, from images on the card to images on the card."""
-    schedule = ModelConfig().alphas_cumprod().tolist()  # the host's own: asking it is no waiting
+    schedule: Any = ModelConfig().alphas_cumprod().tolist()  # the host's own: asking it is no waiting
     with card() as kernels:
         with torch.device("cuda"):
             model = OSDFaceModel(ModelConfig())
@@ -303,9 +303,12 @@ def trace_pass(precision: str = "fp16", faces: int = 8, size: int = FACE, seed: 
         step = replace(model.one_step, alphas_cumprod=schedule)
         step.forward(images, model.vre(images).embeds, seed)  # what is computed only once
         kernels.trace = trace = Trace((*model.parameters(), *model.buffers(), images))
-        parts = {"encode": step.encode, "predict_noise": step.predict_noise, "decode": step.decode}
-        names = {"predict_noise": "unet"}
-        step = replace(step, **{key: trace.within(names.get(key, key), work) for key, work in parts.items()})
+        traced: dict[str, Any] = {
+            "encode": trace.within("encode", step.encode),
+            "predict_noise": trace.within("unet", step.predict_noise),
+            "decode": trace.within("decode", step.decode),
+        }
+        step = replace(step, **traced)
         with trace:
             embeds = trace.within("vre", model.vre)(images).embeds
             step.forward(images, embeds, seed)

@@ -22,7 +22,7 @@ UNIX = ("fcntl", "grp", "pwd", "pty", "resource", "termios")
 
 def pytest_configure(config) -> None:
     for name in UNIX:
-        sys.modules[name] = None  # which makes an import of it fail
+        sys.modules[name] = None  # type: ignore[assignment]  # which makes an import of it fail
     sys.modules["msvcrt"] = ModuleType("msvcrt")
 
 

@@ -65,7 +65,7 @@ def banner(pairs: list[tuple[Image.Image, Image.Image]]) -> Image.Image:
     """Thumbnails in a row, in the middle of a field of 21:9."""
     row = beside(*(thumbnail(*pair) for pair in pairs))
     field = Image.new("RGB", (21 * 64, 9 * 64), (24, 26, 30))
-    field.paste(row, tuple((a - b) // 2 for a, b in zip(field.size, row.size, strict=True)))
+    field.paste(row, ((field.width - row.width) // 2, (field.height - row.height) // 2))
     return field
 
 

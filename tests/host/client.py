@@ -152,7 +152,7 @@ def film(photo: Path, video: Path) -> None:
     """A short noisy video of a photo's middle, the camera turning slowly."""
     picture = np.array(Image.open(photo).convert("RGB"))[:288, :, ::-1].astype(float)
     noise = np.random.default_rng(0)
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"VP80"), 8, (384, 288))
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"VP80"), 8, (384, 288))
     for frame in range(8):
         seen = picture[:, 40 + 2 * frame : 424 + 2 * frame]
         writer.write((seen + noise.normal(0, 6, seen.shape)).clip(0, 255).astype(np.uint8))

@@ -48,7 +48,7 @@ def read_video(path: str) -> tuple[torch.Tensor, float]:
 def write_video(path: str, frames: torch.Tensor, fps: float) -> None:
     """As WebM, which every browser plays."""
     height, width = frames.shape[1:3]
-    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"VP80"), fps, (width, height))
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"VP80"), fps, (width, height))
     for frame in frames:
         writer.write(np.ascontiguousarray((frame * 255).clamp(0, 255).byte().numpy()[..., ::-1]))
     writer.release()

@@ -214,6 +214,8 @@ def throw_exception_if_processing_interrupted() -> None:
 class PromptServer:
     """What nodes tell their pages, and the addresses at which pages ask."""
 
+    instance: "PromptServer"
+
     def __init__(self) -> None:
         self.routes = web.RouteTableDef()
         self.client_id: str | None = None
@@ -264,7 +266,7 @@ def install(base: str) -> FolderPaths:
     module("comfy.ldm.modules.attention", optimized_attention=None)
     module("comfy.utils", ProgressBar=ProgressBar)
     module("comfy.sd")
-    PromptServer.instance = PromptServer()  # type: ignore[attr-defined]
+    PromptServer.instance = PromptServer()
     module("server", PromptServer=PromptServer)
     module("comfy.samplers", Sampler=object)
     module("comfy.model_sampling", V_PREDICTION=type("V_PREDICTION", (), {}))

@@ -129,7 +129,8 @@ class Frontend:
         if answer is not None and answer.ok:
             self.server.finish(answer.json()["prompt_id"])
         self.page.wait_for_timeout(1500)
-        return posted.value.post_data_json
+        sent: dict[str, Any] = posted.value.post_data_json or {}
+        return sent
 
     def screenshot(self, path: Path, quality: int = 85) -> None:
         """A picture of the graph, without what floats over it."""

@@ -17,7 +17,7 @@ from .client import ROOT, furnish
 LANGUAGES = ("ja", "zh")
 OF_FILES = {"weights", "base", "decoder", "detector", "embedder", "parser", "restorer"}
 """Inputs that list what is on the machine."""
-TABLE = re.compile(r"(?<=\n## Inputs\n\n)(\|.*\n)+")
+TABLE = re.compile(r"(?<=\n## Inputs\n\n)(?:\|.*\n)+")
 HEAD = "| name | what to decide | type | default | range |\n|---|---|---|---|---|\n"
 
 Info = dict[str, Any]
@@ -103,7 +103,7 @@ def shown(value: object) -> str:
 
 def table(about: Info) -> str:
     optional = about["input"].get("optional", {})
-    return HEAD + "".join(row(name, *slot, name in optional) for name, slot in inputs_of(about).items())
+    return HEAD + "".join(row(name, slot[0], slot[1], name in optional) for name, slot in inputs_of(about).items())
 
 
 def made(info: Info) -> Iterator[tuple[Path, str]]:
@@ -122,8 +122,8 @@ def made(info: Info) -> Iterator[tuple[Path, str]]:
         yield folder / "nodeDefs.json", as_json({name: node_texts(about, say) for name, about in nodes.items()})
     for name, about in nodes.items():
         page = ROOT / "web" / "docs" / f"{name}.md"
-        text = page.read_text(encoding="utf-8")
-        yield page, text.replace(TABLE.search(text)[0], table(about))
+        before, after = TABLE.split(page.read_text(encoding="utf-8"), maxsplit=1)
+        yield page, before + table(about) + after
 
 
 def as_json(value: object) -> str:

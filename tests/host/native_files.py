@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from parity import recipe
@@ -23,7 +24,8 @@ def write_native_files(models: Path, tiny_weights: Path) -> None:
     config = {**recipe.unet_config("tiny"), "block_out_channels": (320,) * 4, "attention_head_dim": 5}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        unet, vae = UNet2DConditionModel(**config).state_dict(), AutoencoderTiny().state_dict()
+        networks: list[Any] = [UNet2DConditionModel(**config), AutoencoderTiny()]
+    unet, vae = (network.state_dict() for network in networks)
     last = max((key for key in vae if key.endswith(".bias")), key=lambda key: (key[0] == "d", int(key.split(".")[2])))
     vae[last] += 0.5  # a grey face instead of a black one
     checkpoint = unet_as_single_file(unet) | taesd(vae) | {"cond_stage_model.model.logit_scale": torch.tensor(4.6)}

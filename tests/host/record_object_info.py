@@ -9,8 +9,10 @@ from typing import Any
 from .client import furnish, start_comfyui
 
 RECORD = Path(__file__).parent / "object_info.json"
-KEPT = ("input", "input_order", "output", "output_is_list", "output_name", "name", "display_name", "description")
-KEPT += ("category", "search_aliases", "output_node", "has_intermediate_output")
+KEPT = (
+    *("input", "input_order", "output", "output_is_list", "output_name", "name", "display_name", "description"),
+    *("category", "search_aliases", "output_node", "has_intermediate_output"),
+)
 
 
 def ours(object_info: dict[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,9 @@ class Host:
 
     def execute(self, prompt: dict[str, Any], tell: Any) -> dict[str, Any]:
         """Run every output node; returns what they show. `tell(kind, data)` reports on the way."""
-        info, shown, done = self.object_info(), {}, {}
+        info = self.object_info()
+        shown: dict[str, Any] = {}
+        done: dict[str, Any] = {}
 
         def signature(key: str) -> str:
             node = prompt[key]
@@ -176,6 +178,8 @@ def load_pack(name: str, file: Path) -> list[Any]:
     """The nodes of a custom node pack, loaded as ComfyUI does: a package's `__init__.py`, or a single file."""
     folder = [str(file.parent)] if file.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=folder)
+    assert spec is not None
+    assert spec.loader is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     extension = asyncio.run(module.comfy_entrypoint())
@@ -258,8 +262,8 @@ def routes(host: Host) -> web.Application:
         body = await request.json()
         errors = host.validate(body["prompt"])
         if errors:
-            error = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation"}
-            error |= {"details": "", "extra_info": {}}
+            failed = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation"}
+            error = failed | {"details": "", "extra_info": {}}
             return web.json_response({"error": error, "node_errors": errors}, status=400)
         number = str(uuid.uuid4())
         await host.queue.put((number, body["prompt"], body.get("client_id")))
@@ -311,7 +315,9 @@ def routes(host: Host) -> web.Application:
         return web.FileResponse(file) if file.is_file() else web.Response(status=404)
 
     app = web.Application(client_max_size=64 * 2**20)
-    app.add_routes([*host.page.routes, *(prefixed(route) for route in host.page.routes), *api])
+    app.add_routes(
+        [*host.page.routes, *(prefixed(route) for route in host.page.routes if isinstance(route, web.RouteDef)), *api]
+    )
 
     async def start(app: web.Application) -> None:
         app[WORKER] = asyncio.create_task(host.work())

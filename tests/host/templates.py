@@ -115,7 +115,10 @@ def native() -> Prompt:
 
 
 PHOTO_COLUMNS = [["note", "model", "detector"], ["image"], ["restore"], ["save", "compare"], ["before", "after"]]
-PHOTO_APP = {"inputs": [["image", "image"], ["model", "weights"], ["restore", "strength"]], "outputs": ["save"]}
+PHOTO_APP: dict[str, list[Any]] = {
+    "inputs": [["image", "image"], ["model", "weights"], ["restore", "strength"]],
+    "outputs": ["save"],
+}
 
 TEMPLATES = {
     "Restore a blurred photo": Template(

@@ -34,8 +34,10 @@ HERE = Path(__file__).parent
 RANK = 16
 GAIN = {"unet": 1.0, "vae": 1.0, "vre": 1.2, "mlp": 1.0}
 BIAS = {"unet": 0.02, "vae": 0.02, "vre": 0.05, "mlp": 0.05}
-LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "conv1", "conv2")
-LORA_TARGETS += ("conv_shortcut", "proj_in", "proj_out")
+LORA_TARGETS = (
+    *("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "conv1", "conv2"),
+    *("conv_shortcut", "proj_in", "proj_out"),
+)
 SCHEDULER = {
     "_class_name": "PNDMScheduler",
     "beta_start": 0.00085,
@@ -124,7 +126,9 @@ def write_diffusers_part(folder: Path, kind: str, size: str, scales: dict[str, A
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     with torch.device("meta"):
-        network = UNet2DConditionModel(**unet_config(size)) if kind == "unet" else AutoencoderKL(**vae_config(size))
+        network: Any = (
+            UNet2DConditionModel(**unet_config(size)) if kind == "unet" else AutoencoderKL(**vae_config(size))
+        )
     network.save_config(folder)
     shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     path = folder / "diffusion_pytorch_model.safetensors"
