@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 from math import inf
-from typing import Any
 
 
-def within(config: Any, **limits: tuple[float, float]) -> None:
+def within(config: object, **limits: tuple[float, float]) -> None:
     """Raises ValueError for the first field (or entry of one) that is not between its limits, both allowed.
 
     None is allowed.
@@ -38,7 +37,7 @@ def span(low: float, high: float) -> str:
     return f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
 
 
-def above_zero(config: Any, *names: str) -> None:
+def above_zero(config: object, *names: str) -> None:
     """Raises ValueError for the first field that is 0 or less, or not finite. None is allowed."""
     for name in names:
         value = getattr(config, name)
@@ -46,7 +45,7 @@ def above_zero(config: Any, *names: str) -> None:
             raise ValueError(f"{name} is {value}: it must be more than 0")
 
 
-def rising(config: Any, *names: str) -> None:
+def rising(config: object, *names: str) -> None:
     """Raises ValueError for the first pair of numbers that does not begin with the smaller."""
     for name in names:
         low, high = getattr(config, name)
@@ -54,7 +53,7 @@ def rising(config: Any, *names: str) -> None:
             raise ValueError(f"{name} is {low}, {high}: the smaller comes first")
 
 
-def one_of(config: Any, **choices: Iterable[str]) -> None:
+def one_of(config: object, **choices: Iterable[str]) -> None:
     """Raises ValueError for the first field that is none of its choices."""
     for name, allowed in choices.items():
         value = getattr(config, name)

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import fields
 from math import isinf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import OptionError
 from ..option_fields import Options, kind_of
@@ -27,6 +27,7 @@ FILES: dict[str, tuple[type, str]] = {
 """Weights files, what they are and how they are named."""
 
 Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_files(command: Arguments, *names: str, **others: Any) -> None:

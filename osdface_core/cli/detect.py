@@ -3,7 +3,6 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
 
 from ..detection.detector import RetinaFace
 from ..detection.load import load_detector
@@ -12,12 +11,12 @@ from ..files.outputs import named, refuse_to_overwrite, write_json
 from ..files.photos import read_photo
 from ..options import Detect, Load
 from ..pipeline import find_faces
-from .arguments import add_files, add_options, validate
+from .arguments import Commands, add_files, add_options, validate
 
 log = logging.getLogger("osdface")
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     detect = commands.add_parser("detect", help="find the faces in a photo")
     detect.set_defaults(run=run, refuse=detect.error)
     detect.add_argument("input", type=Path, metavar="IN")

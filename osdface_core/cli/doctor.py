@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from typing import Any
 
 import torch
 
@@ -11,12 +10,12 @@ from ..diagnosis.installation import examine
 from ..files.names import printable
 from ..models.precision import Precision
 from ..options import Load
-from .arguments import add_files, add_options
+from .arguments import Commands, add_files, add_options
 
 FOR_PROOF = ("weights", "base", "device", "precision", "decoder", "detector")
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     doctor = commands.add_parser("doctor", help="is everything there? One line each, and what to do")
     doctor.set_defaults(run=run, refuse=doctor.error)
     doctor.add_argument(

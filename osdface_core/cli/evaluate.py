@@ -4,7 +4,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -12,7 +12,7 @@ from ..detection.load import load_detector
 from ..options import Degrade, Evaluate, Load
 from ..recognition.embedders import load_embedder
 from . import recognition
-from .arguments import add_files, add_options, validate
+from .arguments import Commands, add_files, add_options, validate
 from .methods import about, add_methods, begin, methods_of, workers_on
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SETS = SYNTHETIC, PAIRS, REAL, RECOGNITION = "synthetic", "pairs", "real", "reco
 PAPER_SETS = "celeba-test", "wider-test", "lfw-test", "webphoto-test"
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     command = commands.add_parser("eval", help="measure restorers on sets of photos")
     verbs = command.add_subparsers(required=True, metavar="SET")
     one = verbs.add_parser(SYNTHETIC, help="good photos, degraded here: three strengths, and hot air")

@@ -3,14 +3,14 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from ..options import Degrade, Evaluate, Load, Recognize
 from ..recognition.embedders import load_embedder
 from ..recognition.identity import embed_aligned
-from .arguments import add_files, add_options, validate
+from .arguments import Commands, add_files, add_options, validate
 from .methods import about, add_methods, begin, methods_of, workers_on
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("osdface")
 
 
-def add_to(verbs: Any) -> None:
+def add_to(verbs: Commands) -> None:
     verb = verbs.add_parser("recognition", help="pairs of one person and of two, such as LFW's, through hot air")
     verb.set_defaults(run=run, refuse=verb.error, kind="recognition")
     verb.add_argument("folder", type=Path, metavar="FOLDER", help="aligned faces: NAME/NAME_0001.jpg or NAME_0001.jpg")

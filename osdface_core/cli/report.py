@@ -4,16 +4,15 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ..album.report import as_csv, as_page, as_text, sum_up
 from ..files.atomic_write import atomic_write
 from ..files.outputs import refuse_to_overwrite
 from ..options import Report
-from .arguments import add_options, validate
+from .arguments import Commands, add_options, validate
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     report = commands.add_parser("report", help="sum up what became of an album")
     report.set_defaults(run=run, refuse=report.error)
     report.add_argument("output", type=Path, metavar="OUT", help="the folder that photos were restored into")

@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 from ..album.plan import Input, Plan, Shard, find_clash, find_inputs, find_overwritten, output_names
 from ..errors import OptionError
@@ -12,7 +11,7 @@ from ..files.formats import SUFFIXES
 from ..files.names import expand
 from ..options import Choose, Detect, Load, Paste, PhotoOptions, Restore, Video
 from .album import add_album, check_album, restore_album, restore_on_devices
-from .arguments import add_options, flags_given, refuse, validate
+from .arguments import Commands, add_options, flags_given, refuse, validate
 from .choice import add_choice, check_choice
 from .networks import add_networks, check_networks, open_networks
 from .video import add_video, check_video, is_video, restore_clips
@@ -20,7 +19,7 @@ from .video import add_video, check_video, is_video, restore_clips
 log = logging.getLogger("osdface")
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     restore = commands.add_parser("restore", help="restore the faces in photos and videos")
     restore.set_defaults(run=run, refuse=restore.error)
     restore.add_argument(

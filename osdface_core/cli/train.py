@@ -3,15 +3,14 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
 
 from ..options import Train
-from .arguments import add_options, validate
+from .arguments import Commands, add_options, validate
 
 log = logging.getLogger("osdface")
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     train = commands.add_parser("train", help="train a model as a recipe says")
     train.set_defaults(run=run_train, refuse=train.error)
     train.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file, or the name of a built-in one")

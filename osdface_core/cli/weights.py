@@ -22,7 +22,7 @@ from ..weights.download import download
 from ..weights.export import export
 from ..weights.find import find, locate, models_folder
 from ..weights.verify import verify
-from .arguments import add_options
+from .arguments import Commands, add_options
 
 log = logging.getLogger("osdface")
 
@@ -35,7 +35,7 @@ MARGIN: Any = {
 NAMES = [entry.name for entry in CATALOG]
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     weights = commands.add_parser("weights", help="get, check and convert weights files").add_subparsers(
         required=True, metavar="COMMAND"
     )

@@ -29,7 +29,7 @@ class NetworkConfig:
         return cls(**{name: frozen(value) for name, value in data.items() if name in own})
 
     @classmethod
-    def ignored(cls) -> dict[str, tuple[Any, ...]]:
+    def ignored(cls) -> dict[str, tuple[object, ...]]:
         """Fields of diffusers that have no part in these networks, and the values that they may have."""
         return {}
 
@@ -57,7 +57,7 @@ class UNetConfig(NetworkConfig):
     norm_num_groups: int = 32
 
     @classmethod
-    def ignored(cls) -> dict[str, tuple[Any, ...]]:
+    def ignored(cls) -> dict[str, tuple[object, ...]]:
         return {
             "act_fn": ("silu",),
             "addition_embed_type_num_heads": (64,),
@@ -119,7 +119,7 @@ class VAEConfig(NetworkConfig):
     scaling_factor: float = 0.18215
 
     @classmethod
-    def ignored(cls) -> dict[str, tuple[Any, ...]]:
+    def ignored(cls) -> dict[str, tuple[object, ...]]:
         yes = (True,)
         return {
             "act_fn": ("silu",),
@@ -141,7 +141,7 @@ class VAEConfig(NetworkConfig):
         check_number("scaling_factor", self.scaling_factor, 1e-4, 1e4)
 
 
-def frozen(value: Any) -> Any:
+def frozen(value: object) -> Any:
     return tuple(frozen(item) for item in value) if isinstance(value, list) else value
 
 

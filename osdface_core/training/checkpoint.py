@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +20,12 @@ from ..serialization import Json
 from ..weights.files import Tensors, read_safetensors, sha256
 from .processes import together
 from .stage import Stage
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from diffusers.training_utils import EMAModel
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +47,13 @@ class Checkpoints:
     """All that a run needs to go on, in its folder: saved whole or not at all, and read as data only."""
 
     def __init__(
-        self, folder: Path, accelerator: Any, stage: Stage, ema: Any, optimizers: list[Any], schedulers: list[Any]
+        self,
+        folder: Path,
+        accelerator: "Accelerator",
+        stage: Stage,
+        ema: "EMAModel",
+        optimizers: "list[Optimizer]",
+        schedulers: "list[LRScheduler]",
     ):
         self.folder, self.accelerator, self.stage, self.ema = folder, accelerator, stage, ema
         self.optimizers, self.schedulers = optimizers, schedulers
@@ -148,9 +160,11 @@ class Checkpoints:
         return step
 
 
-def generators(device: torch.device) -> dict[str, tuple[Callable[[], Tensor], Callable[[Tensor], Any]]]:
+def generators(device: torch.device) -> dict[str, tuple[Callable[[], Tensor], Callable[[Tensor], object]]]:
     """PyTorch's generators that training on `device` draws from: how to get the state of each, and how to set it."""
-    there: dict[str, Any] = {"cpu": (torch.get_rng_state, torch.set_rng_state)}
+    there: dict[str, tuple[Callable[[], Tensor], Callable[[Tensor], object]]] = {
+        "cpu": (torch.get_rng_state, torch.set_rng_state)
+    }
     if device.type == "cuda":
         there["cuda"] = (partial(torch.cuda.get_rng_state, device), partial(torch.cuda.set_rng_state, device=device))
     return there
@@ -185,7 +199,7 @@ def read_checkpoint(folder: Path) -> Json:
     return state
 
 
-def without_tensors(value: Any, tensors: Tensors, name: str) -> Any:
+def without_tensors(value: object, tensors: Tensors, name: str) -> Any:
     """`value` as JSON holds it, a mark in every tensor's place; the tensors are added to `tensors`."""
     if isinstance(value, Tensor):
         tensors[name] = value.detach().cpu().contiguous()
@@ -206,7 +220,7 @@ def with_tensors(value: Any, tensors: Tensors) -> Any:
     return [with_tensors(entry, tensors) for entry in value] if isinstance(value, list) else value
 
 
-def require_form(saved: Any, live: Any, where: str) -> None:
+def require_form(saved: object, live: object, where: str) -> None:
     """Raises ValueError where `saved` has other keys, lengths, shapes or types than `live`."""
     if isinstance(live, dict):
         if not isinstance(saved, dict) or saved.keys() != live.keys():

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,15 @@ from ..errors import OSDFaceError
 from ..files.photos import write_photo
 from .checkpoint import Checkpoints, last_checkpoint
 from .data import check, find_photos, pairs_loader
+from .losses import Losses
 from .processes import together
 from .recipe import RecipeError, Schedule, StageRecipe
 from .stage import Batch, Stage
+
+if TYPE_CHECKING:
+    from diffusers.training_utils import EMAModel
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +62,7 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
     folder.mkdir(parents=True, exist_ok=True)
     if last_checkpoint(folder) is None and (broken := check(find_photos(recipe.data))):
         raise OSDFaceError(f"{broken[0]} and {len(broken) - 1} more photographs cannot be read: take them out.")
-    ema: Any = EMAModel(stage.trained(), decay=schedule.ema_decay, use_ema_warmup=True, inv_gamma=1, power=2 / 3)
+    ema = EMAModel(stage.trained(), decay=schedule.ema_decay, use_ema_warmup=True, inv_gamma=1, power=2 / 3)
     optimizers = make_optimizers(stage, schedule)
     schedulers = [
         get_scheduler(schedule.decay, it, num_warmup_steps=schedule.warmup, num_training_steps=schedule.steps)
@@ -73,8 +79,10 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
     until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     bar = tqdm(total=schedule.steps, initial=step, disable=None if accelerator.is_main_process else True)
 
-    def turn(name: str, batch: Batch, optimizer: Any, scheduler: Any, parameters: list[nn.Parameter]) -> Any:
-        losses = model(name, batch, step)
+    def turn(
+        name: str, batch: Batch, optimizer: "Optimizer", scheduler: "LRScheduler", parameters: list[nn.Parameter]
+    ) -> Losses:
+        losses: Losses = model(name, batch, step)
         optimizer.zero_grad()
         accelerator.backward(sum(losses.values()))
         accelerator.clip_grad_norm_(parameters, schedule.clip)
@@ -118,7 +126,7 @@ def train(stage: Stage, recipe: StageRecipe, folder: Path, *, minutes: float | N
 
 
 @contextmanager
-def averaged(ema: Any, stage: Stage) -> Iterator[None]:
+def averaged(ema: "EMAModel", stage: Stage) -> Iterator[None]:
     """While it lasts, the stage holds the EMA of its weights, and is in evaluation mode."""
     ema.store(stage.trained())
     ema.copy_to(stage.trained())
@@ -144,7 +152,7 @@ class TrainingLog:
             else:
                 self.board = SummaryWriter(folder / "log")
 
-    def add_losses(self, step: int, losses: dict[str, Tensor], bar: Any) -> None:
+    def add_losses(self, step: int, losses: Losses, bar: "tqdm[Any]") -> None:
         if not self.writes:
             return
         values = {name: float(loss.detach()) for name, loss in losses.items()}
@@ -166,7 +174,7 @@ class TrainingLog:
             self.board.add_image("pictures", grid, step)
 
 
-def make_optimizers(stage: Stage, schedule: Schedule) -> list[Any]:
+def make_optimizers(stage: Stage, schedule: Schedule) -> "list[Optimizer]":
     """One for the generator, and one for the discriminator where there is one."""
     trained = [(stage.trained(), schedule.learning_rate)]
     if stage.discriminator is not None:

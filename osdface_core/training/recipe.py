@@ -132,14 +132,14 @@ def replace_names(data: Any, replacements: Json) -> Any:
     return data
 
 
-def table(data: Any, where: str) -> Json:
+def table(data: object, where: str) -> Json:
     """`data` if it is a table. Raises RecipeError."""
     if not isinstance(data, dict):
         raise RecipeError(f"{where} is {data!r}: it must be a table of names and values.")
     return data
 
 
-def from_json(kind: Any, data: Any, where: str) -> Any:
+def from_json(kind: Any, data: object, where: str) -> Any:
     """An instance of the dataclass `kind` from plain data, its fields checked by name and type. Raises RecipeError."""
     if issubclass(kind, NetworkConfig):
         try:
@@ -148,12 +148,13 @@ def from_json(kind: Any, data: Any, where: str) -> Any:
             raise RecipeError(f"{where}.{error}.") from error
     hints = get_type_hints(kind)
     fields = {entry.name for entry in dataclasses.fields(kind)}
-    if unknown := sorted(map(str, table(data, where).keys() - fields)):
+    given = table(data, where)
+    if unknown := sorted(map(str, given.keys() - fields)):
         raise RecipeError(f"{where}.{unknown[0]} is unknown. There are {', '.join(sorted(fields))}.")
     for entry in dataclasses.fields(kind):
-        if entry.name not in data and entry.default is entry.default_factory is dataclasses.MISSING:
+        if entry.name not in given and entry.default is entry.default_factory is dataclasses.MISSING:
             raise RecipeError(f"{where}.{entry.name} is missing.")
-    values = {name: converted(value, hints[name], f"{where}.{name}") for name, value in data.items()}
+    values = {name: converted(value, hints[name], f"{where}.{name}") for name, value in given.items()}
     try:
         return kind(**values)
     except ValueError as error:
