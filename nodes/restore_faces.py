@@ -6,15 +6,18 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..osdface_core import FaceCrops
+from ..osdface_core import FaceCrops, Faces
+from ..osdface_core.detection.load import STARTER as STARTER_DETECTOR
+from ..osdface_core.detection.load import load_detector
 from ..osdface_core.models.restorer import Restorer
 from ..osdface_core.options import PhotoOptions
 from ..osdface_core.pipeline import restore_stages
-from ..osdface_core.selection.select import select_blurred, select_by_rule
+from ..osdface_core.selection.select import select_blurred, select_faces
 from ..osdface_core.selection.sharpness import sharpness
 from . import sockets
-from .runtime import PARSING, Resident, intermediate, progress
-from .widgets import ALL, LeaveWidgets, PhotoWidgets, left, widget, widgets
+from .folders import NO_BASE, STARTER
+from .runtime import PARSING, Resident, intermediate, progress, shared_network, shared_weights
+from .widgets import ALL, LeaveWidgets, LoadWidgets, PhotoWidgets, left, widget, widgets
 
 
 class OSDFaceRestoreFaces(io.ComfyNode):
@@ -37,11 +40,21 @@ class OSDFaceRestoreFaces(io.ComfyNode):
             ],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a video."),
-                sockets.Model.Input("model", tooltip=sockets.ANY_MODEL),
-                sockets.Detector.Input("detector", tooltip="Connect Load Face Detector."),
                 *widgets(PhotoWidgets, "faces", "strength"),
                 widget(PhotoWidgets, "threshold", advanced=True),
                 widget(PhotoWidgets, "batch_size"),
+                sockets.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Connect Load OSDFace Model, OSDFace Model from SD 2.1 or Load Face Restorer. Without one "
+                    "the small starter weights restore, which come with the pack.",
+                ),
+                sockets.Detector.Input(
+                    "detector",
+                    optional=True,
+                    tooltip="Connect Load Face Detector to find faces with another than the one that comes with the "
+                    "pack.",
+                ),
                 io.Image.Input(
                     "background",
                     optional=True,
@@ -60,6 +73,19 @@ class OSDFaceRestoreFaces(io.ComfyNode):
                 ),
                 *widgets(LeaveWidgets, "hair", "glasses", optional=True, advanced=True),
                 widget(PhotoWidgets, "fidelity", optional=True),
+                sockets.Faces.Input(
+                    "detected",
+                    optional=True,
+                    tooltip="Connect Detect Faces, Select Faces or Track Faces to restore their faces: none are looked "
+                    "for then.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Restores only where it is white. Leave it open to restore whole faces.",
+                ),
+                *widgets(PhotoWidgets, "numbers", "upscale", "min_size", optional=True),
+                widget(PhotoWidgets, "feather", optional=True, advanced=True),
             ],
             outputs=[
                 io.Image.Output(display_name="image"),
@@ -75,18 +101,28 @@ class OSDFaceRestoreFaces(io.ComfyNode):
     def execute(
         cls,
         image: Tensor,
-        model: Restorer,
-        detector: Resident,
         faces: str,
+        model: Restorer | None = None,
+        detector: Resident | None = None,
         background: Tensor | None = None,
         embedder: Resident | None = None,
         skip_sharp: bool = False,
         parser: Resident | None = None,
         hair: bool = True,
         glasses: bool = True,
+        detected: Faces | None = None,
+        mask: Tensor | None = None,
+        numbers: str = "",
         **options: Any,
     ) -> io.NodeOutput:
         """options: the widgets that are options of the core, by their names."""
+        notice = ""
+        if model is None:
+            model = shared_weights(STARTER, NO_BASE, LoadWidgets.precision)
+            notice = model.notice
+        if detector is None and detected is None:
+            detector = shared_network(STARTER_DETECTOR, load_detector)
+        choice = numbers.strip() or faces
         target = image if background is None else background
         pixels, canvas = intermediate(sockets.from_image(image)), intermediate(sockets.from_image(target))
 
@@ -98,9 +134,11 @@ class OSDFaceRestoreFaces(io.ComfyNode):
             model,
             PhotoOptions(leave=left(hair, glasses), **options),
             detector,
-            select=None if faces == ALL else lambda found: select_by_rule(found, faces)[0],
+            faces=detected,
+            select=None if choice == ALL else lambda found: select_faces(found, choice)[0],
             choose=blurred if skip_sharp else None,
-            background=canvas,
+            background=None if background is None else canvas,
+            mask=None if mask is None else sockets.from_mask(mask, *mask.shape[-2:]),
             embedder=embedder,
             parser=parser,
             ready=lambda network, count: network.use(PARSING * count),
@@ -112,5 +150,5 @@ class OSDFaceRestoreFaces(io.ComfyNode):
             sockets.crops_to_image(before.images),
             sockets.crops_to_image(after.images),
             json.dumps(result.report_json(), indent=1),
-            ui=sockets.said(result),
+            ui=sockets.said(result, notice),
         )

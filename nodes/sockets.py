@@ -58,10 +58,18 @@ def crops_to_image(pixels: Tensor) -> Tensor:
 
 
 def with_pixels(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """The IMAGE whose pixels were `before` [B,3,H,W] with `after` instead, its alpha kept; itself if none changed."""
+    """The IMAGE whose pixels were `before` [B,3,H,W] with `after` instead, its alpha kept; itself if none changed.
+
+    Where `after` is larger, its alpha is enlarged with it.
+    """
     if after is before:
         return image
-    return torch.cat([to_image(after), image[..., 3:].to(after)], dim=-1)
+    if image.shape[-1] <= 3:
+        return to_image(after)
+    alpha = image[..., 3:].to(after).movedim(-1, 1)
+    if alpha.shape[2:] != after.shape[2:]:
+        alpha = F.interpolate(alpha, after.shape[2:], mode="bicubic").clamp(0, 1)
+    return to_image(torch.cat([after, alpha], dim=1))
 
 
 def from_conditioning(conditioning: list[tuple[Tensor, dict[str, Any]]], faces: int) -> Prompts:
@@ -77,12 +85,12 @@ def to_lines(faces: Iterable[Face], values: Iterable[float]) -> str:
     return "\n".join(f"frame {face.frame}, face {face.index}: {value:.2f}" for face, value in of_each)
 
 
-def said(result: Composite) -> dict[str, list[str]]:
-    """What became of the faces, shown on the node by web/message.js."""
+def said(result: Composite, notice: str = "") -> dict[str, list[str]]:
+    """What became of the faces, and a notice, shown on the node by web/message.js."""
     lines = result.summary().splitlines()
     if len(lines) > SHOWN_LINES:
         lines = [*lines[: SHOWN_LINES - 2], f"… {len(lines) - SHOWN_LINES + 1} more in the report …", lines[-1]]
-    return {"text": ["\n".join(lines)]}
+    return {"text": ["\n".join([*lines, *filter(None, [notice])])]}
 
 
 def from_mask(mask: Tensor, height: int, width: int) -> Tensor:

@@ -109,6 +109,11 @@ class PhotoWidgets(PhotoOptions):
         choices=(ALL, *get_args(Rule)),
         help="All faces, or one of every image. For other choices use Detect and Select Faces.",
     )
+    numbers: str = option(
+        "",
+        help="Restores the faces with these numbers alone, like 0, 2 or 1-3: those in the report, and in the preview "
+        "of Detect Faces. Empty restores what faces says.",
+    )
     skip_sharp: bool = option(False, advanced=True, help="Turn it on to leave faces alone that are sharp already.")
 
 

@@ -259,7 +259,7 @@ class Paste(Options):
         (), choices=get_args(Part), help="Parts of the face that stay as in the photo, such as hair or glasses."
     )
     upscale: float = option(
-        1.0, least=1, most=8, help="Enlarges the photo by this factor, then pastes the faces into it."
+        1.0, least=1, most=8, step=0.5, help="Enlarges the photo by this factor, then pastes the faces into it."
     )
 
     def check_tools(self, embedder: object, parser: object) -> None:

@@ -14,8 +14,8 @@ from .compositing.parsing import FaceParser, parse_masks
 from .compositing.paste import Composite, paste_faces
 from .detection.detector import RetinaFace
 from .devices import upload
-from .errors import ImageError
-from .faces import Face, FaceCrops, FaceReport, Faces, check_image
+from .errors import ImageError, OptionError
+from .faces import Face, FaceCrops, FaceReport, Faces, check_finite, check_image
 from .geometry.align import align_faces, whole_crops
 from .inference.restorer import as_restorer
 from .models.diffusion import OneStepModel
@@ -60,6 +60,7 @@ def restore_image(
     crops: FaceCrops | None = None,
     choose: Callable[[FaceCrops], FaceCrops] | None = None,
     background: Tensor | None = None,
+    mask: Tensor | None = None,
     embedder: Embedder | None = None,
     parser: FaceParser | None = None,
     upscaler: Callable[[Tensor], Tensor] | None = None,
@@ -72,12 +73,14 @@ def restore_image(
     detector, faces or crops: what finds the faces, the faces themselves, or these cut out already.
     choose: takes the aligned crops and gives those to restore, as the functions in `select.py` do.
     background: the same images at any other size, to paste into; `image` itself by default.
+    mask: [B,h,w] or [1,h,w] of any size, 0..1, over all of the image: 1 where restoration is wanted.
     embedder: measures how alike each face is before and after, for the report and for `min_identity`.
     parser: finds hands, hats and other things before a face, which then stay as in the photo; and the parts to `leave`.
     upscaler: enlarges what is around the faces, as `load_upscaler` does: by its own scale, or to what `upscale` says.
     on_batch: called with (faces done, faces in all); what it raises ends the work.
     options: the fields of `options.PhotoOptions`, by their names: threshold, strength, color, seed and others.
-    Raises, before any work, OptionError for a value that cannot be, and ImageError where the image is no such batch.
+    Raises, before any work, OptionError for a value that cannot be, and ImageError where the image or the mask is no
+    such batch.
     """
     return restore_stages(
         image,
@@ -88,6 +91,7 @@ def restore_image(
         crops=crops,
         choose=choose,
         background=background,
+        mask=mask,
         embedder=embedder,
         parser=parser,
         upscaler=upscaler,
@@ -125,12 +129,13 @@ class Stages:
         """First, the faces in `image` [B,3,H,W], 0..1. Raises ImageError where there is no detector."""
         if self.detector is None:
             raise ImageError("There is nothing to find the faces with: give a detector, or the faces.")
-        return find_faces(image, self.ready(self.detector, 0), self.options)
+        return detect_faces(image, self.ready(self.detector, 0), self.options)
 
     @torch.no_grad()
     def cut(self, image: Tensor, faces: Faces) -> FaceCrops:
-        """Then the crops of those that are chosen, aligned."""
-        chosen = faces if self.select is None else self.select(faces)
+        """Then the crops of those that lie within the limits and are chosen, aligned."""
+        chosen = within_limits(faces, self.options)
+        chosen = chosen if self.select is None else self.select(chosen)
         return self.pick(align_faces(image, chosen, self.restorer.crop_size))
 
     @torch.no_grad()
@@ -155,12 +160,21 @@ class Stages:
 
     @torch.no_grad()
     def paste(
-        self, image: Tensor, checked: FaceCrops, masks: Tensor | None, background: Tensor | None = None
+        self,
+        image: Tensor,
+        checked: FaceCrops,
+        masks: Tensor | None,
+        background: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Composite:
         """At last these restored crops in `image` [B,3,H,W], or in the background, or in the image enlarged."""
         target = enlarged(image, self.options.upscale, self.upscaler) if background is None else background
+        target = image if target is None else target
+        if mask is not None and mask.shape[1:] != target.shape[2:]:
+            size = target.shape[2:]
+            mask = F.interpolate(mask[:, None].to(target), size, mode="bilinear", antialias=True)[:, 0]
         how = {name: getattr(self.options, name) for name in ("strength", "shape", "feather")}
-        return paste_faces(image if target is None else target, checked, crop_masks=masks, **how)
+        return paste_faces(target, checked, mask=mask, crop_masks=masks, **how)
 
 
 def restore_stages(
@@ -172,18 +186,32 @@ def restore_stages(
     faces: Faces | None = None,
     crops: FaceCrops | None = None,
     background: Tensor | None = None,
+    mask: Tensor | None = None,
     on_batch: OnBatch | None = None,
     **parts: Any,
 ) -> Restoration:
     """All stages for `image` [B,3,H,W]. parts: what else `Stages` has. The rest as `restore_image` explains it."""
     check_image(image)
+    if mask is not None:
+        check_mask(mask, len(image))
+    if background is not None and options.upscale != 1:
+        problem = "the background that is given has its own size: leave upscale at 1, or leave the background out"
+        raise OptionError("upscale", options.upscale, problem)
     stages = Stages(restorer, options, detector, **parts)
     if crops is not None:
         before = stages.pick(crops)
     else:
         before = stages.cut(image, stages.find(image) if faces is None else faces)
     after, checked, masks = stages.restore(before, on_batch)
-    return Restoration(stages.paste(image, checked, masks, background), before, after)
+    return Restoration(stages.paste(image, checked, masks, background, mask), before, after)
+
+
+def check_mask(mask: Tensor, frames: int) -> None:
+    """Raise ImageError unless this is a mask [B,h,w], or one for all images [1,h,w], with numbers in it."""
+    if mask.ndim != 3 or mask.shape[0] not in (1, frames) or mask.numel() == 0 or not mask.is_floating_point():
+        expected = f"[{frames},h,w], or [1,h,w] for all images, in floating point"
+        raise ImageError(f"The mask must be {expected}, not {list(mask.shape)} in {mask.dtype}.")
+    check_finite(mask, "mask")
 
 
 def restore_and_match(

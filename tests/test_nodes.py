@@ -9,7 +9,7 @@ import torch
 from conftest import ROOT
 from facexlib.parsing.bisenet import BiSeNet
 from host.client import NodeError
-from host.graphs import FACE, all_in_one, loaders, node, step_by_step
+from host.graphs import FACE, STARTER, all_in_one, loaders, node, step_by_step
 from PIL import Image
 from test_face_mesh import mesh
 
@@ -27,6 +27,52 @@ def test_one_node_restores_the_faces_of_a_photo(host):
     assert changed[60:170, 180:270].mean() > 0.95
     assert not changed[300:].any()
     assert report(outputs)["summary"] == "frame 0: 1 of 1 face(s) restored"
+
+
+def alone(**inputs):
+    """One node beside those that load and save."""
+    widgets = {"faces": "all", "strength": 1.0, "threshold": 0.8, "batch_size": 4}
+    prompt = all_in_one()
+    del prompt["model"], prompt["detector"]
+    return prompt | {"restore": node("OSDFaceRestoreFaces", image=["image", 0], **widgets | inputs)}
+
+
+def test_nothing_has_to_be_connected_but_a_photo(host):
+    prompt = all_in_one() | {"detector": node("OSDFaceLoadDetector", detector=STARTER)}
+    connected, outputs = host.run(prompt), host.run(alone())
+    assert (host.picture(outputs["save"]) == host.picture(connected["save"])).all()
+    assert report(outputs) == report(connected)
+    assert "starter weights" in outputs["restore"]["text"][0]
+    assert "starter weights" not in connected["restore"]["text"][0]
+
+
+def test_faces_that_were_chosen_before_are_restored_without_looking_again(host):
+    detect = node("OSDFaceDetect", image=["image", 0], boxes=FACE, threshold=0.8)
+    outputs = host.run(alone(detected=["detect", 0], threshold=1.0) | {"detect": detect})
+    (face,) = report(outputs)["faces"]
+    assert face["restored"]
+    assert face["box"] == [178, 58, 273, 177]
+
+
+def test_a_mask_says_where_one_node_restores(host):
+    mask = np.zeros((512, 512, 4), np.uint8)
+    mask[..., 3] = 255
+    mask[:, :225, 3] = 0  # what is transparent is white in a MASK
+    Image.fromarray(mask).save(host.base / "input" / "left.png")
+    outputs = host.run(alone(mask=["left", 1]) | {"left": node("LoadImage", image="left.png")})
+    changed = (host.picture(outputs["save"]) != ASTRONAUT).any(2)
+    assert changed[60:170, 180:220].mean() > 0.95
+    assert not changed[:, 230:].any()
+
+
+def test_one_node_enlarges_the_photo_around_its_faces(host):
+    outputs = host.run(alone(upscale=1.5))
+    large = host.picture(outputs["save"])
+    assert large.shape == (768, 768, 3)
+    assert report(outputs)["faces"][0]["restored"]
+    prompt = alone(upscale=2.0, background=["image", 0])
+    with pytest.raises(NodeError, match="leave upscale at 1"):
+        host.run(prompt)
 
 
 def test_every_stage_in_a_node_of_its_own_gives_the_same(host):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from osdface_core import load_detector, read_photo, restore_image, write_photo
 from osdface_core.cli import main
-from osdface_core.selection.select import select_by_rule
+from osdface_core.selection.select import select_faces
 
 SETS = [
     {},
@@ -20,6 +20,8 @@ SETS = [
     {"faces": "leftmost", "strength": 0.7},
     {"min_identity": 0.99},
     {"min_identity": 0.2, "color": "wavelet", "batch_size": 1},
+    {"numbers": "0,2", "feather": 0.3},
+    {"min_size": 100, "upscale": 1.5, "faces": "largest"},
 ]
 
 
@@ -56,10 +58,10 @@ def test_there_are_three_faces(faces):
 @pytest.mark.parametrize("options", SETS, ids=str)
 def test_three_routes_give_the_same_pixels_and_the_same_report(inside, photo, networks, starter, tmp_path, options):
     weights, detector, embedder, file = networks
-    pixels, rule = read_photo(photo).pixels, options.get("faces")
+    pixels, choice = read_photo(photo).pixels, options.get("numbers") or options.get("faces")
     measured = "min_identity" in options
     widgets = {"faces": "all", "strength": 1.0, "threshold": 0.8, "batch_size": 4} | options
-    choices = {name: value for name, value in widgets.items() if name != "faces"}
+    choices = {name: value for name, value in widgets.items() if name not in ("faces", "numbers")}
 
     with torch.inference_mode():
         output = inside.ours["OSDFaceRestoreFaces"].execute(
@@ -77,7 +79,7 @@ def test_three_routes_give_the_same_pixels_and_the_same_report(inside, photo, ne
     result = restore_image(
         pixels,
         starter,
-        faces=found if rule is None else select_by_rule(found, rule)[0],
+        faces=found if choice is None else select_faces(found, choice)[0],
         embedder=embedder.use() if measured else None,
         **choices,
     )
@@ -87,7 +89,7 @@ def test_three_routes_give_the_same_pixels_and_the_same_report(inside, photo, ne
     flags = []
     for name, value in choices.items():
         flags += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
-    flags += ["--select", rule] if rule else []
+    flags += ["--select", choice] if choice else []
     flags += ["--embedder", str(file)] if measured else []
     out = tmp_path / "out.png"
     command = ["restore", str(photo), "-o", str(out), "--detector", "starter", "--report", *flags]
