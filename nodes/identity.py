@@ -17,12 +17,12 @@ class OSDFaceIdentity(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceIdentity",
             display_name="Face Identity Similarity",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Measures how much every restored face is still the same person, and can leave out those that "
             "are not: Paste Faces then keeps the photo's own face.",
             search_aliases=["identity", "arcface", "face similarity", "same person", "likeness"],
             inputs=[
-                sockets.Crops.Input("restored", tooltip="Connect Restore Face Crops, or Match Face Colors after it."),
+                sockets.Crops.Input("restored", tooltip="Connect Restore Crops, or Match Face Colors after it."),
                 sockets.Crops.Input("source", tooltip="Connect Crop Faces: the same faces before restoration."),
                 sockets.Embedder.Input("embedder", tooltip="Connect Load Face Embedder."),
                 widget(Paste, "min_identity", advanced=False),
@@ -40,8 +40,7 @@ class OSDFaceIdentity(io.ComfyNode):
         report = report_of(checked, [""] * len(checked))
         measured = {entry: entry.identity for entry in report if entry.identity is not None}
         lines = [
-            f"frame {entry.face.frame}, face {entry.face.index}: {identity:.2f}"
-            + ("" if entry.restored else ", left as it was")
+            f"{sockets.named(entry.face, checked)}: {identity:.2f}" + ("" if entry.restored else ", left as it was")
             for entry, identity in measured.items()
         ]
         lowest = min(measured.values(), default=1.0)

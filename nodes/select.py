@@ -28,7 +28,7 @@ class OSDFaceSelect(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceSelect",
             display_name="Select Faces",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Keeps some faces of every image; the rest comes out of the second socket.",
             search_aliases=["choose face", "face index", "pick face", "largest face", "filter faces"],
             inputs=[
@@ -61,7 +61,7 @@ class OSDFaceSelectPerson(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceSelectPerson",
             display_name="Select Faces of a Person",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Keeps the faces of one person, whom a reference picture shows; the rest comes out second.",
             search_aliases=["reference face", "same person", "face similarity", "find person", "filter faces"],
             inputs=[
@@ -97,7 +97,7 @@ class OSDFaceSelectPerson(io.ComfyNode):
         person, _ = select_by_rule(detector.use().detect(pixels), "largest")
         similarity = identity_similarity(embedder.use(), crops, align_faces(pixels, person, crops.size))
         return io.NodeOutput(
-            *select_person(crops, similarity, min_identity, count), sockets.to_lines(crops.faces, similarity)
+            *select_person(crops, similarity, min_identity, count), sockets.to_lines(crops, similarity)
         )
 
 
@@ -107,7 +107,7 @@ class OSDFaceSkipSharp(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceSkipSharp",
             display_name="Skip Sharp Faces",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Keeps the faces that are blurred, and puts aside those that are sharp already.",
             search_aliases=["sharpness", "blur detection", "already sharp", "skip face", "filter faces"],
             inputs=[
@@ -124,4 +124,4 @@ class OSDFaceSkipSharp(io.ComfyNode):
     @classmethod
     def execute(cls, crops: FaceCrops, limit: float) -> io.NodeOutput:
         values = sharpness(crops)
-        return io.NodeOutput(*select_blurred(crops, values, limit), sockets.to_lines(crops.faces, values))
+        return io.NodeOutput(*select_blurred(crops, values, limit), sockets.to_lines(crops, values))

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..osdface_core import Composite, Prompts
+from ..osdface_core import Composite, FaceCrops, Prompts
 from ..osdface_core.errors import ImageError
 from ..osdface_core.faces import Box, Face, check_finite
 
@@ -33,6 +33,7 @@ FaceLandmarks = io.Custom("FACE_LANDMARKS")
 """ComfyUI's own, which its API has no name for."""
 
 CATEGORY = "OSDFace"
+LOADERS, STAGES, VIDEO = (f"{CATEGORY}/{part}" for part in ("loaders", "stages", "video"))
 ANY_MODEL = "Connect Load OSDFace Model, OSDFace Model from SD 2.1 or Load Face Restorer."
 SHOWN_LINES = 4
 """How much of a summary a node shows: a video has a line for every frame."""
@@ -79,10 +80,15 @@ def from_conditioning(conditioning: list[tuple[Tensor, dict[str, Any]]], faces: 
     return Prompts.of_text(conditioning[0][0].float(), faces)
 
 
-def to_lines(faces: Iterable[Face], values: Iterable[float]) -> str:
+def to_lines(crops: FaceCrops, values: Iterable[float]) -> str:
     """A line of text for every face, with a figure."""
-    of_each = zip(faces, values, strict=True)
-    return "\n".join(f"frame {face.frame}, face {face.index}: {value:.2f}" for face, value in of_each)
+    of_each = zip(crops.faces, values, strict=True)
+    return "\n".join(f"{named(face, crops)}: {value:.2f}" for face, value in of_each)
+
+
+def named(face: Face, crops: FaceCrops) -> str:
+    """A face by its number, and its frame's where there are several."""
+    return f"frame {face.frame}, face {face.index}" if crops.faces.frames > 1 else f"face {face.index}"
 
 
 def said(result: Composite, notice: str = "") -> dict[str, list[str]]:

@@ -149,7 +149,7 @@ class Faces:
     def summary(self) -> str:
         """How many faces there are, and how many are left out for which reason, for people."""
         reasons = Counter(entry.reason for entry in self.skipped)
-        return "\n".join([f"{len(self)} face(s)", *(f"{count} left: {reason}" for reason, count in reasons.items())])
+        return "\n".join([so_many(len(self)), *(f"{count} left: {reason}" for reason, count in reasons.items())])
 
     def between(self, first: int, end: int) -> "Faces":
         """The faces of the frames from `first` to before `end`, as a batch of its own: frames count from 0 again."""
@@ -289,6 +289,11 @@ class FaceCrops:
         check_finite(images, "face crop")
         check_origin(crops)
         return crops
+
+
+def so_many(faces: int) -> str:
+    """1 face, 2 faces."""
+    return f"{faces} face" if faces == 1 else f"{faces} faces"
 
 
 def described(images: Tensor) -> str:

@@ -45,6 +45,15 @@ def whole(value: object) -> int:
     return int(value)  # type: ignore[call-overload]
 
 
+def rounded(value: Any) -> Any:
+    """JSON with its figures as people read them: to three places."""
+    if isinstance(value, dict):
+        return {name: rounded(of_it) for name, of_it in value.items()}
+    if isinstance(value, list):
+        return [rounded(of_it) for of_it in value]
+    return round(value, 3) if isinstance(value, float) else value
+
+
 def tensor_to_json(tensor: Tensor) -> Json:
     """A tensor as {dtype, shape, data}, `data` being its little-endian bytes in base64."""
     array = tensor.detach().cpu().numpy()

@@ -54,9 +54,9 @@ def test_a_photo_goes_in_and_a_restored_photo_comes_out(tmp_path, messages):
     assert changed[int(top) : int(bottom), int(left) : int(right)].mean() > 0.95
     assert not changed[300:].any()
     assert report["faces"][0]["restored"]
-    assert report["summary"] == "frame 0: 1 of 1 face(s) restored"
+    assert report["summary"] == "1 of 1 face restored"
     assert "starter weights" in messages.text
-    assert "1 of 1 face(s) restored" in messages.text
+    assert "1 of 1 face restored" in messages.text
 
 
 def test_every_shared_photo_runs_through(shared, tmp_path, detector_file):

@@ -216,7 +216,7 @@ def test_faces_that_were_left_out_are_reported_in_order():
     result = paste_faces(image, restored(image, kept))
     assert [entry.face.index for entry in result.report] == [0, 1, 2, 3]
     assert [entry.restored for entry in result.report] == [False, True, False, True]
-    assert result.summary() == "frame 0: 2 of 4 face(s) restored; face 0, 2 left: not selected"
+    assert result.summary() == "2 of 4 faces restored; faces 0, 2 left: not selected"
     assert result.report_json()["faces"][0]["reason"] == "not selected"
 
 
@@ -400,7 +400,7 @@ def test_a_mask_that_leaves_every_pixel_as_it_was_restores_no_face():
     assert result.mask.any()
     assert (result.image - image).abs().max() < 0.5 / 255
     assert reasons == ["outside the mask"]
-    assert "0 of 1 face(s) restored" in result.summary()
+    assert "0 of 1 face restored" in result.summary()
 
 
 @pytest.mark.parametrize("options", [{}, {"mask": torch.ones(1, 120, 160)}, {"shape": "ellipse"}])
@@ -424,3 +424,14 @@ def test_each_of_overlapping_faces_is_judged_by_itself():
     images[1] = align_faces(image, some_faces(), 64).images[1]
     _, reasons = reasons_of(image, crops.with_images(images), strength=0.5)
     assert reasons == ["", "it looks as before", "", ""]
+
+
+def test_a_report_begins_with_what_a_person_wants_to_know_and_rounds_its_figures():
+    image = torch.rand(1, 3, 200, 300)
+    faces = Faces((face_at(50, 60, 100 / 3), face_at(110, 60, 50, index=1)), 1, 200, 300)
+    report = paste_faces(image, restored(image, faces.keep(faces.faces[1:], "not selected"))).report_json()
+    assert next(iter(report.items())) == ("summary", "1 of 2 faces restored; face 0 left: not selected")
+    numbers = [value for face in report["faces"] for value in [*face["box"], *face["size"], face["score"]]]
+    assert all(value == round(value, 3) for value in numbers)
+    assert any(value != round(value, 2) for value in numbers)
+    assert [face["index"] for face in report["faces"]] == [0, 1]

@@ -30,7 +30,7 @@ def test_two_groups_are_pasted_as_one(photo):
     assert torch.equal(joined.to_crop, together.to_crop)
     pasted = paste_faces(photo, joined)
     assert torch.equal(pasted.image, paste_faces(photo, together).image)
-    assert pasted.summary() == "frame 0: 3 of 3 face(s) restored"
+    assert pasted.summary() == "3 of 3 faces restored"
 
 
 def test_faces_that_neither_has_stay_left_out_once(photo):

@@ -26,7 +26,7 @@ def test_one_node_restores_the_faces_of_a_photo(host):
     changed = (after != ASTRONAUT).any(2)
     assert changed[60:170, 180:270].mean() > 0.95
     assert not changed[300:].any()
-    assert report(outputs)["summary"] == "frame 0: 1 of 1 face(s) restored"
+    assert report(outputs)["summary"] == "1 of 1 face restored"
 
 
 def alone(**inputs):
@@ -173,7 +173,7 @@ def test_faces_that_become_somebody_else_are_left_as_they_were(host, load_embedd
     prompt["identity"] = node("OSDFaceIdentity", restored=["crop", 0], min_identity=0.9, **checked)
     prompt["lines"] = node("PreviewAny", source=["identity", 2])
     outputs = host.run(prompt)
-    assert outputs["lines"]["text"] == ["frame 0, face 0: 1.00"]
+    assert outputs["lines"]["text"] == ["face 0: 1.00"]
     assert report(outputs)["faces"][0]["reason"] == "it looks as before"
     prompt["identity"]["inputs"]["restored"] = ["set", 0]
     prompt["set"]["inputs"]["images"] = ["flipped", 0]
@@ -217,7 +217,7 @@ def test_faces_that_are_sharp_already_are_skipped(host):
     prompt["lines"] = node("PreviewAny", source=["skip", 2])
     outputs = host.run(prompt)
     assert (host.picture(outputs["save"]) == ASTRONAUT).all()
-    value = outputs["lines"]["text"][0].removeprefix("frame 0, face 0: ")
+    value = outputs["lines"]["text"][0].removeprefix("face 0: ")
     assert f"face 0 left: sharp already ({value})" in report(outputs)["summary"]
     prompt["skip"]["inputs"]["limit"] = float(value) + 0.1
     assert report(host.run(prompt))["faces"][0]["restored"]
@@ -233,7 +233,7 @@ def test_faces_of_a_group_can_be_chosen_by_size(host):
 
 def test_detection_has_limits_and_finds_faces_upside_down(host):
     outputs = host.run(step_by_step("group_solvay1927.jpg", detect={"max_count": 2}))
-    assert "2 of 29 face(s) restored" in report(outputs)["summary"]
+    assert "2 of 29 faces restored" in report(outputs)["summary"]
     assert "left: not among the 2 largest" in report(outputs)["summary"]
     prompt = step_by_step(detect={"image": ["turned", 0], "any_rotation": True}, crop={"image": ["turned", 0]})
     prompt["paste"]["inputs"]["image"] = ["turned", 0]
@@ -254,10 +254,10 @@ def test_without_anything_to_find_faces_with_the_node_says_what_to_connect(host)
 
 def test_the_nodes_say_what_they_leave_and_what_does_not_fit(host):
     outputs = host.run(step_by_step(detect={"boxes": FACE, "min_size": 500}))
-    assert outputs["detect"]["text"] == ["0 face(s)\n1 left: smaller than 500 px"]
+    assert outputs["detect"]["text"] == ["0 faces\n1 left: smaller than 500 px"]
     crops = {"size": 128}
     outputs = host.run(step_by_step(detect={"boxes": FACE}, crop=crops))
-    assert outputs["detect"]["text"] == ["1 face(s)"]
+    assert outputs["detect"]["text"] == ["1 face"]
     assert "128 pixels a side; these weights were trained for 256" in outputs["restore"]["text"][0]
 
 

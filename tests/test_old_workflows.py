@@ -62,4 +62,4 @@ def test_an_old_file_runs(inside):
     workflow = json.loads((ROOT / "tests" / "workflows_0_1" / "restore_photo.json").read_text(encoding="utf-8"))
     shown = inside.execute(prompt_of(workflow), lambda *_: None)
     texts = [text for output in shown.values() for text in output.get("text", [])]
-    assert any("1 of 1 face(s) restored" in text for text in texts)
+    assert any("1 of 1 face restored" in text for text in texts)

@@ -24,7 +24,7 @@ def faces_in(photo, *faces):
 
 def test_a_real_photo_is_restored_with_a_real_detector(astronaut, starter, detector):
     result = restore_image(astronaut.pixels, starter, detector)
-    assert result.summary() == "frame 0: 1 of 1 face(s) restored"
+    assert result.summary() == "1 of 1 face restored"
     inside, outside = result.mask[0] == 1, result.mask[0] == 0
     assert (result.image != astronaut.pixels)[0, :, inside].float().mean() > 0.9
     assert torch.equal(result.image[0, :, outside], astronaut.pixels[0, :, outside])
@@ -153,7 +153,7 @@ def test_an_upside_down_photo_is_left_alone_and_says_why(shared, starter, detect
 def test_the_crops_to_restore_can_be_chosen(photo, starter):
     faces = faces_in(photo, face_at(50, 60, 60), face_at(110, 60, 50, index=1))
     result = restore_image(photo, starter, faces=faces, choose=lambda crops: crops.without({0: "for a reason"}))
-    assert result.summary() == "frame 0: 1 of 2 face(s) restored; face 0 left: for a reason"
+    assert result.summary() == "1 of 2 faces restored; face 0 left: for a reason"
 
 
 def test_without_detector_or_faces_there_is_an_error(photo, starter):

@@ -227,7 +227,7 @@ def test_a_photo_without_a_face_is_a_failed_check(monkeypatch):
     monkeypatch.setattr("osdface_core.diagnosis.prove.PHOTO", ROOT / "docs" / "growth.png")
     problems = failed(prove(detector="starter"))
     assert problems.keys() == {"detection"}
-    assert problems["detection"].startswith("0 face(s) found, of 1")
+    assert problems["detection"].startswith("0 faces found, of 1")
 
 
 def test_the_first_line_of_a_message_stays_without_its_paths():

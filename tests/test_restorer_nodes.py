@@ -39,7 +39,7 @@ def test_it_restores_wherever_an_osdface_model_does(host):
     one["restore"]["inputs"]["model"] = ["light", 0]
     del one["model"]
     outputs = host.run(one)
-    assert summary(outputs) == "frame 0: 1 of 1 face(s) restored"
+    assert summary(outputs) == "1 of 1 face restored"
     changed = (host.picture(outputs["save"]) != ASTRONAUT).any(2)
     assert changed[60:170, 180:270].mean() > 0.9
     assert not changed[300:].any()
@@ -95,7 +95,7 @@ def test_a_face_for_both_restorers_is_an_error(host):
 def test_the_photo_is_enlarged_by_a_model_and_its_face_pasted_into_that(host):
     outputs = host.run(upscaled_by_model())
     assert host.picture(outputs["save"]).shape == (2048, 2048, 3)
-    assert summary(outputs) == "frame 0: 1 of 1 face(s) restored"
+    assert summary(outputs) == "1 of 1 face restored"
 
 
 def test_a_plain_upscaler_among_the_restorers_is_named_with_what_to_do(host):

@@ -169,7 +169,7 @@ def test_sixteen_frames_with_any_number_of_faces_keep_shape_order_and_share_pass
     assert len(json.loads(report)["summary"].splitlines()) == 16
     shown = pasted.ui["text"][0].splitlines()
     assert shown[2] == "… 13 more in the report …"
-    assert (len(shown), shown[-1]) == (4, "frame 15: 3 of 3 face(s) restored")
+    assert (len(shown), shown[-1]) == (4, "frame 15: 3 of 3 faces restored")
     assert len(passes) == -(-sum(counts) // 4)
     assert image.shape == frames.shape
     assert mask.shape == (16, 240, 320)
@@ -256,4 +256,4 @@ def test_detect_faces_says_where_boxes_are_trusted(inside):
     detect = inside.ours["OSDFaceDetect"]
     trusted = detect.execute(image, threshold=0.8, boxes=boxes)
     assert [face.box for face in trusted.args[0]] == [(20, 20, 60, 70)]
-    assert trusted.ui["text"] == ["1 face(s)\nno detector is connected: every box is taken for an upright face"]
+    assert trusted.ui["text"] == ["1 face\nno detector is connected: every box is taken for an upright face"]

@@ -87,7 +87,7 @@ def test_a_photo_is_restored_with_it(restorer):
     photo = torch.rand(1, 3, 120, 160, generator=torch.Generator().manual_seed(0))
     faces = Faces((face_at(50, 60, 60),), 1, 120, 160)
     result = restore_image(photo, restorer, faces=faces)
-    assert result.summary() == "frame 0: 1 of 1 face(s) restored"
+    assert result.summary() == "1 of 1 face restored"
     outside = result.mask[0] == 0
     assert torch.equal(result.image[0, :, outside], photo[0, :, outside])
     assert not torch.equal(result.image, photo)
@@ -252,7 +252,7 @@ def test_the_command_restores_with_it_and_enlarges_the_rest(file, tmp_path):
     assert main([*command, "--upscaler", str(upscaler), "--device", "cpu"]) == 0
     assert osdface_core.read_photo(out).pixels.shape == (1, 3, 1024, 1024)
     report = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-    assert report["summary"] == "frame 0: 1 of 1 face(s) restored"
+    assert report["summary"] == "1 of 1 face restored"
     pixels = osdface_core.read_photo(photo).pixels
     tools = {"detector": osdface_core.load_detector("starter"), "upscaler": osdface_core.load_upscaler(upscaler)}
     by_library = restore_image(pixels, load_restorer(file), **tools).image

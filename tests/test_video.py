@@ -208,7 +208,7 @@ def test_the_command_restores_a_video_and_a_folder_of_frames(shared, tmp_path, a
     for name in ("9.png", "10.png"):
         before, after = (read_photo(folder / name).pixels for folder in (frames, tmp_path / "out"))
         assert (before != after).float().mean() > 0.3
-    assert '"2 of 2 face(s) in 2 frames restored"' in (tmp_path / "out.json").read_text(encoding="utf-8")
+    assert '"2 of 2 faces in 2 frames restored"' in (tmp_path / "out.json").read_text(encoding="utf-8")
     record(tmp_path / "a.mp4")
     assert main(["restore", str(tmp_path / "a.mp4"), "-o", str(tmp_path / "b.mp4"), *detector]) == 0
     assert len(list(VideoFile(tmp_path / "b.mp4").frames())) == len(TIMES)

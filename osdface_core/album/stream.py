@@ -249,7 +249,7 @@ class Stream:
                 str(job.input),
                 job.name,
                 DONE,
-                summary=item.made["summary"].removeprefix("frame 0: "),
+                summary=item.made["summary"],
                 faces=tuple(item.made.get("faces", ())),
                 width=photo.pixels.shape[3],
                 height=photo.pixels.shape[2],

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..detection.detector import RetinaFace
 from ..detection.load import load_detector
 from ..devices import best_device
+from ..faces import so_many
 from ..files.outputs import named, refuse_to_overwrite, write_json
 from ..files.photos import read_photo
 from ..options import Detect, Load
@@ -47,5 +48,5 @@ def run(options: argparse.Namespace) -> int:
     with named(options.input):
         faces = find_faces(photo.pixels, detector, Detect.of(vars(options)))
     write_json(options.json, faces.to_json())
-    log.info("%s: %d face(s) -> %s", options.input, len(faces), options.json)
+    log.info("%s: %s -> %s", options.input, so_many(len(faces)), options.json)
     return 0

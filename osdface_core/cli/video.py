@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..compositing.paste import Composite
 from ..devices import for_photos
 from ..errors import ImageError, OSDFaceError
-from ..faces import FaceReport
+from ..faces import FaceReport, so_many
 from ..files.formats import SUFFIXES as PHOTOS
 from ..files.names import is_apple_double
 from ..files.outputs import named, refuse_to_overwrite, write_json
@@ -26,7 +26,7 @@ from ..inference.restorer import as_restorer
 from ..models.diffusion import OneStepModel
 from ..models.restorer import Restorer
 from ..options import PhotoOptions, Video
-from ..serialization import Json
+from ..serialization import Json, rounded
 from ..video.choose import select_tracks
 from ..video.restore import follow_faces, keep_people, restore_video
 from .arguments import Arguments, add_options, validate
@@ -140,8 +140,8 @@ def restore_clip(
         else:
             write_video(output, images_of(parts, entries), video)
     restored = sum(entry.restored for entry in entries)
-    summary = f"{restored} of {len(entries)} face(s) in {faces.frames} frames restored"
-    return {"frames": faces.frames, "summary": summary, "faces": [entry.to_json() for entry in entries]}
+    summary = f"{restored} of {so_many(len(entries))} in {faces.frames} frames restored"
+    return {"summary": summary, "frames": faces.frames, "faces": [rounded(entry.to_json()) for entry in entries]}
 
 
 def images_of(parts: Iterable[Composite], entries: list[FaceReport]) -> Iterator[Tensor]:

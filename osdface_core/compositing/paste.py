@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError
-from ..faces import FaceCrops, FaceReport, check_finite, check_image, check_origin, inverse
+from ..faces import FaceCrops, FaceReport, check_finite, check_image, check_origin, inverse, so_many
 from ..geometry.align import cut, warp
 from ..geometry.regions import background_matrices, hull, is_empty, region_of, touching
 from ..options import Paste, Shape
-from ..serialization import Json, reading, tensor_from_json, tensor_to_json
+from ..serialization import Json, reading, rounded, tensor_from_json, tensor_to_json
 from .masks import shape_mask
 
 SPACING = 1.5
@@ -40,24 +40,25 @@ class Composite:
     """What a person should look into; empty where all is well."""
 
     def summary(self) -> str:
-        """One line a frame, for people."""
+        """One line a frame, for people. A single image's does not number it."""
         lines = []
         for frame in range(self.image.shape[0]):
+            start = f"frame {frame}: " if self.image.shape[0] > 1 else ""
             entries = [entry for entry in self.report if entry.face.frame == frame]
             restored = sum(entry.restored for entry in entries)
             if not entries:
-                lines.append(f"frame {frame}: no face to restore, returned unchanged")
+                lines.append(f"{start}no face to restore, returned unchanged")
             else:
                 alike = [entry.identity for entry in entries if entry.restored and entry.identity is not None]
                 least = f", identity at least {min(alike):.2f}" if alike else ""
-                lines.append(f"frame {frame}: {restored} of {len(entries)} face(s) restored{least}{left_text(entries)}")
+                lines.append(f"{start}{restored} of {so_many(len(entries))} restored{least}{left_text(entries)}")
         return "\n".join([*lines, self.notice] if self.notice else lines)
 
     def report_json(self) -> Json:
-        """The report alone, without pixels."""
+        """The report alone, without pixels: for people first, and its figures rounded."""
         frames, _, height, width = self.image.shape
-        faces = [entry.to_json() for entry in self.report]
-        return {"frames": frames, "height": height, "width": width, "summary": self.summary(), "faces": faces}
+        faces = [rounded(entry.to_json()) for entry in self.report]
+        return {"summary": self.summary(), "frames": frames, "height": height, "width": width, "faces": faces}
 
     def to_json(self) -> Json:
         return {
@@ -189,7 +190,7 @@ def left_text(entries: list[FaceReport]) -> str:
     for entry in entries:
         if not entry.restored:
             numbers.setdefault(entry.reason, []).append(str(entry.face.index))
-    return "".join(f"; face {', '.join(own)} left: {reason}" for reason, own in numbers.items())
+    return "".join(f"; face{'s' * (len(own) > 1)} {', '.join(own)} left: {reason}" for reason, own in numbers.items())
 
 
 def stretch_notice(crops: FaceCrops, height: int, width: int) -> str:

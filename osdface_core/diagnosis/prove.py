@@ -22,7 +22,7 @@ from ..detection.detector import RetinaFace
 from ..detection.load import STARTER, find_weights, load_detector
 from ..devices import is_out_of_memory, upload
 from ..errors import ImageError
-from ..faces import FaceCrops
+from ..faces import FaceCrops, so_many
 from ..files.photos import read_photo
 from ..geometry.align import align_faces
 from ..inference import load_model
@@ -150,7 +150,7 @@ class Proof:
     def find_face(self, detector: RetinaFace, photo: Tensor, size: int) -> FaceCrops:
         """The crop of the photo's one face. Where the detector is not on the CPU, it has to see the same there."""
         found = detector.detect(photo)
-        says, todo = f"{len(found)} face(s) found, of 1", ""
+        says, todo = f"{so_many(len(found))} found, of 1", ""
         if len(found) != 1:
             todo = "Choose another detector: --detector starter comes with the package."
         elif self.device.type != "cpu":
