@@ -15,11 +15,11 @@ class OSDFaceMatchColor(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceMatchColor",
             display_name="Match Face Colors",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Gives restored face crops the colours of the photo they came from.",
             search_aliases=["color match", "color fix", "color transfer", "wavelet", "adain", "skin tone"],
             inputs=[
-                sockets.Crops.Input("restored", tooltip="Connect Restore Face Crops or Set Face Crops."),
+                sockets.Crops.Input("restored", tooltip="Connect Restore Crops or Set Face Crops."),
                 sockets.Crops.Input("source", tooltip="Connect Crop Faces: the same faces before restoration."),
                 *widgets(MatchColor, "method", "strength"),
             ],

@@ -17,7 +17,7 @@ class OSDFaceCrop(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceCrop",
             display_name="Crop Faces (aligned)",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Cuts every face out upright and at one size, as face restorers want it. Any other restorer or "
             "upscaler can work on the images; Set Face Crops takes them back.",
             search_aliases=["align face", "crop face", "ffhq", "warp face"],
@@ -46,7 +46,7 @@ class OSDFaceSetCrops(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceSetCrops",
             display_name="Set Face Crops",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Puts images from any other node in place of the face crops, to be pasted back.",
             search_aliases=["replace crops", "face crops from image", "other restorer"],
             inputs=[
@@ -69,7 +69,7 @@ class OSDFaceJoinCrops(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceJoinCrops",
             display_name="Join Face Crops",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Brings two groups of face crops of the same images together again, so that Paste Faces pastes "
             "all of them at once.",
             search_aliases=["merge crops", "combine faces", "concat crops", "two restorers"],

@@ -24,11 +24,11 @@ class OSDFaceDetect(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceDetect",
             display_name="Detect Faces",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Finds the faces in every image of a batch and numbers them in reading order. With boxes from "
             "another detector, looks for the landmarks inside them; with MediaPipe's landmarks, takes those. The "
             "preview shows the numbers.",
-            search_aliases=["face detection", "find faces", "face bbox", "landmarks"],
+            search_aliases=["face detection", "find faces", "face bbox", "landmarks", "人脸检测", "顔検出"],
             inputs=[
                 io.Image.Input("image", tooltip="The photo, or the frames of a video."),
                 sockets.Detector.Input(

@@ -22,7 +22,7 @@ class OSDFaceDownloadWeights(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceDownloadWeights",
             display_name="Download Weights (OSDFace)",
-            category=sockets.CATEGORY,
+            category=sockets.LOADERS,
             description="Downloads weights into the folder where they belong, once you agree to their licences. What "
             "is on this machine already is used where it is.",
             search_aliases=[

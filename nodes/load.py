@@ -29,9 +29,15 @@ class OSDFaceLoadModel(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceLoadModel",
             display_name="Load OSDFace Model",
-            category=sockets.CATEGORY,
+            category=sockets.LOADERS,
             description="Loads OSDFace, the one-step face restorer. Nodes that name the same weights share one copy.",
-            search_aliases=["face restoration model", "osdface loader", "osdface weights"],
+            search_aliases=[
+                "face restoration model",
+                "osdface loader",
+                "osdface weights",
+                "人脸修复模型",
+                "顔復元モデル",
+            ],
             inputs=[
                 io.Combo.Input(
                     "weights",

@@ -74,7 +74,7 @@ class OSDFaceLoadDetector(NetworkLoader):
         return io.Schema(
             node_id="OSDFaceLoadDetector",
             display_name="Load Face Detector (RetinaFace)",
-            category=sockets.CATEGORY,
+            category=sockets.LOADERS,
             description="Loads facexlib's RetinaFace, which finds faces and their five landmarks.",
             search_aliases=["face detection", "retinaface", "facexlib", "find faces"],
             inputs=[
@@ -98,7 +98,7 @@ class OSDFaceLoadEmbedder(NetworkLoader):
         return io.Schema(
             node_id="OSDFaceLoadEmbedder",
             display_name="Load Face Embedder (ArcFace)",
-            category=sockets.CATEGORY,
+            category=sockets.LOADERS,
             description="Loads the network that tells people apart: whether a restored face is still the same person, "
             "and which face is somebody's.",
             search_aliases=["arcface", "face recognition", "identity", "face embedding", "mobilefacenet"],
@@ -122,7 +122,7 @@ class OSDFaceLoadParser(NetworkLoader):
         return io.Schema(
             node_id="OSDFaceLoadParser",
             display_name="Load Face Parser (ParseNet)",
-            category=sockets.CATEGORY,
+            category=sockets.LOADERS,
             description="Loads the network that tells skin, hair, glasses and background apart in a face.",
             search_aliases=["face parsing", "parsenet", "bisenet", "face segmentation"],
             inputs=[
@@ -148,7 +148,7 @@ class OSDFaceLoadRestorer(NetworkLoader):
         return io.Schema(
             node_id="OSDFaceLoadRestorer",
             display_name="Load Face Restorer",
-            category=sockets.CATEGORY,
+            category=sockets.LOADERS,
             description="Loads GFPGAN, RestoreFormer or CodeFormer: faster than OSDFace, and enough for small faces. "
             "It goes wherever an OSDFace model goes.",
             search_aliases=["gfpgan", "restoreformer", "codeformer", "face restore model", "facerestore", "reactor"],

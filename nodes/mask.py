@@ -15,14 +15,14 @@ class OSDFaceMask(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="OSDFaceMask",
-            display_name="Face Masks (parsing)",
-            category=sockets.CATEGORY,
+            display_name="Mask Faces (parsing)",
+            category=sockets.STAGES,
             description="Finds the face in every crop, so that Paste Faces leaves background, clothes, hats and hands "
             "in front of the face as they are; hair and glasses too, if you want.",
             search_aliases=["face mask", "face parsing", "occlusion", "keep glasses", "keep hair", "face segmentation"],
             inputs=[
                 sockets.Crops.Input(
-                    "crops", tooltip="Connect Restore Face Crops; or Crop Faces, if something covers the faces."
+                    "crops", tooltip="Connect Restore Crops; or Crop Faces, if something covers the faces."
                 ),
                 sockets.Parser.Input("parser", tooltip="Connect Load Face Parser."),
                 *widgets(LeaveWidgets, "hair", "glasses"),

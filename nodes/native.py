@@ -106,7 +106,7 @@ class OSDFaceModelFromComfy(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceModelFromComfy",
             display_name="OSDFace Model from SD 2.1",
-            category=sockets.CATEGORY,
+            category=sockets.LOADERS,
             description="Makes OSDFace from SD 2.1-base as ComfyUI loads it. For small cards, fp8 and compile nodes.",
             search_aliases=["osdface native", "sd 2.1 face restoration", "low vram face restoration"],
             inputs=[

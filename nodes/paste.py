@@ -19,13 +19,13 @@ class OSDFacePaste(io.ComfyNode):
         return io.Schema(
             node_id="OSDFacePaste",
             display_name="Paste Faces",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Pastes face crops back where they came from, also into an upscaled image. What no face covers "
             "stays exactly as it was.",
             search_aliases=["paste face", "uncrop", "composite faces", "stitch"],
             inputs=[
                 io.Image.Input("image", tooltip="The image the faces came from, as it was or upscaled by any node."),
-                sockets.Crops.Input("crops", tooltip="Connect Restore Face Crops or Set Face Crops."),
+                sockets.Crops.Input("crops", tooltip="Connect Restore Crops or Set Face Crops."),
                 *widgets(Paste, "strength", "feather"),
                 io.Mask.Input(
                     "mask",
@@ -36,7 +36,7 @@ class OSDFacePaste(io.ComfyNode):
                 io.Mask.Input(
                     "face_masks",
                     optional=True,
-                    tooltip="Connect Face Masks, or any masks drawn on the crops, one for every face: only what is "
+                    tooltip="Connect Mask Faces, or any masks drawn on the crops, one for every face: only what is "
                     "white in them is pasted.",
                 ),
             ],

@@ -26,7 +26,7 @@ class OSDFaceEncodePrompt(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceEncodePrompt",
             display_name="Encode Face Prompt (VRE)",
-            category=sockets.CATEGORY,
+            category=sockets.STAGES,
             description="Turns every face into words of OSDFace's visual dictionary. Restoring does this by itself; "
             "use this node to look at the words, or as conditioning of SD 2.1.",
             search_aliases=["vre", "visual prompt", "token map", "conditioning"],

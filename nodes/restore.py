@@ -21,8 +21,8 @@ class OSDFaceRestore(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="OSDFaceRestore",
-            display_name="Restore Face Crops (OSDFace)",
-            category=sockets.CATEGORY,
+            display_name="Restore Crops (OSDFace)",
+            category=sockets.STAGES,
             description="Restores aligned face crops in one step.",
             search_aliases=["restore crops", "osdface", "deblur face", "one step"],
             inputs=[

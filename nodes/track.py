@@ -18,10 +18,18 @@ class OSDFaceTrack(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceTrack",
             display_name="Track Faces (video)",
-            category=sockets.CATEGORY,
+            category=sockets.VIDEO,
             description="Follows faces through the frames of a video: everyone keeps one number until the next cut, "
             "faces stop trembling, and frames in which a face was missed are filled in.",
-            search_aliases=["video face", "stabilize face", "flicker", "face tracking", "smooth landmarks"],
+            search_aliases=[
+                "video face",
+                "stabilize face",
+                "flicker",
+                "face tracking",
+                "smooth landmarks",
+                "视频人脸",
+                "動画 顔",
+            ],
             inputs=[
                 io.Image.Input("image", tooltip="The frames of the video, in order: cuts are found in them."),
                 sockets.Faces.Input("faces", tooltip="Connect Detect Faces, run on the same frames."),
@@ -48,7 +56,7 @@ class OSDFaceSteadyCrops(io.ComfyNode):
         return io.Schema(
             node_id="OSDFaceSteadyCrops",
             display_name="Steady Face Crops (video)",
-            category=sockets.CATEGORY,
+            category=sockets.VIDEO,
             description="Takes the noise of a video out of face crops before they are restored, so that the restored "
             "faces do not flicker. What moves, speaks or blinks stays as it is in its frame.",
             search_aliases=["deflicker", "temporal denoise", "video face", "flicker", "temporal smoothing"],

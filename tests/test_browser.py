@@ -28,10 +28,15 @@ def frontend(host):
         yield opened
 
 
-@pytest.mark.parametrize("wish", ["fix face", "old photo", "restore face"])
+@pytest.mark.parametrize("wish", ["old photo", "restore face", "人脸修复", "顔復元"])
 def test_a_node_is_found_by_searching_for_what_one_wants(frontend, wish):
     frontend.search(wish)
-    expect(frontend.page.get_by_text("Restore Faces (OSDFace)").first).to_be_visible()
+    expect(frontend.page.get_by_text("Face Restore (OSDFace)").first).to_be_visible()
+
+
+def test_the_node_that_does_it_all_comes_first_of_those_for_faces(frontend):
+    frontend.search("face")
+    expect(frontend.page.get_by_test_id("result-item").first).to_contain_text("Face Restore (OSDFace)")
 
 
 @pytest.fixture(params=[False, True], ids=["drawn", "Nodes 2.0"])
@@ -48,7 +53,7 @@ def test_a_node_shows_what_its_run_has_to_say_whenever_its_graph_is_loaded_anew(
     """ComfyUI runs only what has changed since the last run, whatever page or tab has seen it."""
     photo, steps = template("Restore a blurred photo"), template("Every step in a node of its own")
     page = either_frontend.page
-    notice, summary = page.get_by_text(NOTICE), page.get_by_text("frame 0: 1 of 1 face(s) restored", exact=True)
+    notice, summary = page.get_by_text(NOTICE), page.get_by_text("1 of 1 face restored", exact=True)
 
     either_frontend.open(photo, "photo")
     either_frontend.run()

@@ -55,7 +55,8 @@ def english(info: Info) -> list[str]:
         return text
 
     for about in ours(info).values():
-        say(about["category"])
+        for part in about["category"].split("/"):
+            say(part)
         node_texts(about, say)
     return list(said)
 
@@ -117,7 +118,8 @@ def made(info: Info) -> Iterator[tuple[Path, str]]:
             return known.get(text, text)
 
         main = json.loads((folder / "main.json").read_text(encoding="utf-8"))
-        main["nodeCategories"] = {about["category"]: say(about["category"]) for about in nodes.values()}
+        parts = dict.fromkeys(part for about in nodes.values() for part in about["category"].split("/"))
+        main["nodeCategories"] = {part: say(part) for part in parts}
         yield folder / "main.json", as_json(main)
         yield folder / "nodeDefs.json", as_json({name: node_texts(about, say) for name, about in nodes.items()})
     for name, about in nodes.items():

@@ -60,11 +60,11 @@ This needs a model: **mediapipe_face_fp32.safetensors** in `models/detection`, w
 Its landmarks are taken as they are, in any rotation; no other detector runs.
 """,
     "Every step in a node of its own": """
-What **Restore Faces** does inside. Put anything in between:
+What **Face Restore** does inside. Put anything in between:
 
 - another restorer or upscaler before **Set Face Crops**,
 - **Match Face Colors** behind it,
-- **Face Masks** before **Paste Faces**.
+- **Mask Faces** before **Paste Faces**.
 """,
     "Small faces by a lighter restorer": """
 This needs another restorer's file, such as **GFPGANv1.4.pth** in `models/facerestore_models`.
