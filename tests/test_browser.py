@@ -7,6 +7,7 @@ from conftest import ROOT, SHARED
 from host import graphs
 from host.frontend import CHROMIUM, open_frontend
 from host.graphs import step_by_step
+from host.make_blueprints import BLUEPRINTS
 from playwright.sync_api import expect
 
 import osdface_core
@@ -37,6 +38,36 @@ def test_a_node_is_found_by_searching_for_what_one_wants(frontend, wish):
 def test_the_node_that_does_it_all_comes_first_of_those_for_faces(frontend):
     frontend.search("face")
     expect(frontend.page.get_by_test_id("result-item").first).to_contain_text("Face Restore (OSDFace)")
+
+
+CONNECT = """
+() => {
+  const [blueprint] = app.graph._nodes;
+  const [load, save] = ['LoadImage', 'SaveImage'].map(kind => {
+    const node = LiteGraph.createNode(kind);
+    app.graph.add(node);
+    return node;
+  });
+  load.widgets.find(widget => widget.name == 'image').value = 'astronaut.png';
+  load.connect(0, blueprint, 0);
+  blueprint.connect(0, save, 0);
+  return [blueprint.title, blueprint.isSubgraphNode(), blueprint.widgets.map(widget => widget.name)];
+}
+"""
+
+
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_a_blueprint_is_found_dropped_and_run(frontend, name):
+    frontend.search(name)
+    frontend.page.get_by_test_id("result-item").filter(has_text=name).first.click()
+    frontend.page.wait_for_function("app.graph._nodes.length == 1")
+    title, is_graph, widgets = frontend.page.evaluate(CONNECT)
+    assert (title, is_graph) == (name, True)
+    assert widgets == [widget for _, widget in BLUEPRINTS[name].promoted]
+    posted = frontend.run()["prompt"]
+    restored = {node["class_type"] for node in posted.values()} & {"OSDFaceRestoreFaces", "OSDFaceRestore"}
+    assert restored
+    frontend.page.wait_for_function("app.graph._nodes.find(node => node.type == 'SaveImage').imgs?.length > 0")
 
 
 @pytest.fixture(params=[False, True], ids=["drawn", "Nodes 2.0"])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from . import before_after, make_templates
+from . import before_after, make_blueprints, make_templates
 from .client import RESTORER, ROOT, furnish, start_standin
 from .frontend import HIDDEN, Frontend, open_frontend
 from .graphs import node, restore_faces, step_by_step
@@ -74,6 +74,7 @@ def picture(frontend: Frontend, kind: str) -> Image.Image:
 if __name__ == "__main__":
     if not sys.argv[2:]:
         make_templates.main([])
+        make_blueprints.main()
         before_after.main()
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as base:
