@@ -203,3 +203,25 @@ def test_progress_moves_and_an_interrupt_stops_it(frontend):
         values = [value for other, value in steps if other == node]
         assert values == sorted(values)
     assert not frontend.page.evaluate("heard.some(h => h[0] == 'execution_success')")
+
+
+@pytest.mark.parametrize("language", ["ja", "zh"])
+def test_what_nodes_offer_and_say_is_in_the_page_s_language(frontend, language):
+    known = json.loads((ROOT / "locales" / language / "main.json").read_text(encoding="utf-8"))["OSDFaceTexts"]
+    said = ["frame 3: 1 of 2 faces restored; face 0 left: smaller than 40 px", "1 face", "2 left: not selected"]
+    frontend.server.post("settings/Comfy.Locale", language)
+    try:
+        frontend.visit()
+        frontend.open(template("Restore an old photo"))
+        color = "app.graph._nodes.flatMap(n => n.widgets ?? []).find(w => w.name == 'color')"
+        assert frontend.page.evaluate(f"{color}.options.getOptionLabel('wavelet')") == known["wavelet"] != "wavelet"
+        (path,) = (path for path in frontend.server.get("extensions") if path.endswith("texts.js"))
+        translate = "([path, said]) => import(path).then(texts => said.map(texts.translated))"
+        for text in frontend.page.evaluate(translate, [path, said]):
+            assert not any(word in text for word in ("frame", "face", "left", "selected")), text
+        posted = frontend.run()["prompt"]
+        assert "wavelet" in [node["inputs"].get("color") for node in posted.values()]
+        expect(frontend.page.get_by_text(known[NOTICE])).to_be_visible()
+        expect(frontend.page.get_by_text(known["{} of {} face restored"].format(1, 1))).to_be_visible()
+    finally:
+        frontend.server.post("settings/Comfy.Locale", "en")

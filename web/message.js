@@ -1,5 +1,6 @@
 // What a run has to say, on the node that says it: a model's notice, the summary of a restoration, how far a download is.
 import { app } from "../../scripts/app.js";
+import { translated } from "./texts.js";
 
 const NAME = "message";
 
@@ -16,7 +17,7 @@ function show(node, output) {
   if (!text && there) node.removeWidget(there);
   if (!text) return;
   const element = there?.element ?? document.createElement("div");
-  element.textContent = text;
+  element.textContent = translated(text);
   if (there) return;
   Object.assign(element.style, {
     boxSizing: "border-box",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .client import ROOT, furnish
+from .messages import MESSAGES
 
 LANGUAGES = ("ja", "zh")
 OF_FILES = {"weights", "base", "decoder", "detector", "embedder", "parser", "restorer"}
@@ -58,7 +59,18 @@ def english(info: Info) -> list[str]:
         for part in about["category"].split("/"):
             say(part)
         node_texts(about, say)
+        for text in values_of(about):
+            say(text)
+    for text in MESSAGES:
+        say(text)
     return list(said)
+
+
+def values_of(about: Info) -> Iterator[str]:
+    """What can be chosen in a node, where the choices are words of ours."""
+    for name, (_, options) in inputs_of(about).items():
+        if name not in OF_FILES | {"precision", "encode_precision", "decode_precision"}:
+            yield from options.get("options", ())
 
 
 def untranslated(info: Info, language: str) -> list[str]:
@@ -120,6 +132,9 @@ def made(info: Info) -> Iterator[tuple[Path, str]]:
         main = json.loads((folder / "main.json").read_text(encoding="utf-8"))
         parts = dict.fromkeys(part for about in nodes.values() for part in about["category"].split("/"))
         main["nodeCategories"] = {part: say(part) for part in parts}
+        if known:
+            values = dict.fromkeys(text for about in nodes.values() for text in values_of(about))
+            main["OSDFaceTexts"] = {text: say(text) for text in (*values, *MESSAGES)}
         yield folder / "main.json", as_json(main)
         yield folder / "nodeDefs.json", as_json({name: node_texts(about, say) for name, about in nodes.items()})
     for name, about in nodes.items():
