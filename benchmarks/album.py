@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
 import osdface_core as osd  # noqa: E402
-from osdface_core.album.journal import DONE, Entry, Journal, marks  # noqa: E402
+from osdface_core.album.journal import DONE, Entry, Journal, entries, marks  # noqa: E402
 from osdface_core.album.plan import Input, Shard, find_clash, find_inputs, find_overwritten, output_names  # noqa: E402
 from osdface_core.album.resume import jobs, left_to_do  # noqa: E402
 from osdface_core.album.stream import Stream  # noqa: E402
@@ -79,7 +79,7 @@ def plan(options: argparse.Namespace) -> None:
                 journal.add(Entry(one.path, one.name, DONE, faces=(FACE,), options="0" * 16, source="123456-1" * 2))
 
         row("write the journal", *timed(write))
-        row("read it", *timed(lambda: marks(folder / "out")))
+        row("read it", *timed(lambda: marks(entries(folder / "out"))))
         row("decide what is left (no output is there)", *timed(lambda: left_to_do(kept["all"], folder / "out", "")))
         print(f"\nThe journal has {journal.path.stat().st_size / count:.0f} bytes a photo.")  # noqa: T201
 

@@ -326,6 +326,12 @@ class Album(Options):
     resume: bool = option(False, help="Go on where an earlier run into OUT ended: what is done is skipped.")
     shard: str = option("1/1", unit="i/n", help="Only the I-th of N parts of the photos, the same on every machine.")
     devices: str | None = option(None, unit="a,b", help="A process for each, such as cuda:0,cuda:1.")
+    ray: str | None = option(
+        None,
+        unit="address",
+        bare="here",
+        help="By an actor for each GPU, or processor, of the Ray cluster at this address, or of one of this machine.",
+    )
     memory: float = option(
         2.0, least=0.001, most=1e6, unit="GB", help="What photos under way take at most, besides the networks."
     )

@@ -12,7 +12,7 @@ from conftest import ROOT
 from PIL import Image
 
 from osdface_core.album.fingerprint import of_options
-from osdface_core.album.journal import DONE, FAILED, Entry, Journal, entries, lines, marks
+from osdface_core.album.journal import DONE, FAILED, Entry, Journal, entries, lines, marks, parts
 from osdface_core.album.plan import Shard
 from osdface_core.album.report import as_csv
 from osdface_core.cli import main
@@ -37,7 +37,7 @@ def test_lines_of_a_journal_are_whole_or_not_there(tmp_path, messages):
     journal.add(entry)
     with journal.path.open("ab") as file:
         file.write(b'{"input": "torn')
-    assert next(lines(tmp_path)) == {"run": {"by": "a test"}}
+    assert next(lines(parts(tmp_path)[0])) == {"run": {"by": "a test"}}
     assert list(entries(tmp_path)) == [entry]
     assert not messages.text
     journal.append({"input": "after a line that a power cut tore"})
@@ -56,7 +56,7 @@ def test_marks_know_what_is_an_earlier_runs_own(tmp_path):
             if name == "b":
                 journal.add(entry(name, "done"))
                 journal.add(entry(name, "failed"))  # a later run, that was not to overwrite it
-    known = marks(tmp_path)
+    known = marks(entries(tmp_path))
     assert len(known) == 3
     assert sorted(known.values())[:2] == [-2, -1]
     assert entry("b", "done").mark in known.values()

@@ -6,10 +6,10 @@ from pathlib import Path
 from threading import Condition
 
 from ..errors import ImageError
-from ..files.atomic_write import atomic_write
 from ..files.formats import SUFFIXES
 from ..files.outputs import refuse_to_overwrite, write_json
 from ..files.photos import Photo, encode_photo
+from ..files.places import is_away, write_whole
 from ..serialization import Json
 from .under_way import Job
 
@@ -29,7 +29,7 @@ class Disk:
         if job.output.suffix.lower() not in SUFFIXES:
             kinds = ", ".join(SUFFIXES)
             raise ImageError(f"{job.output}: this kind of file cannot be written. Name the output, with {kinds}.")
-        if job.output.exists() and job.output.samefile(job.input):
+        if not is_away(job.output) and job.output.exists() and job.output.samefile(job.input):
             raise ImageError("It would be written over itself, and the original be lost. Choose another place.")
         refuse_to_overwrite(self.files_of(job), job.overwrite)
 
@@ -38,14 +38,12 @@ class Disk:
 
     def encode(self, job: Job, photo: Photo) -> bytes:
         """The file for a photo that was restored."""
-        return encode_photo(job.output, photo.pixels, None if self.plain else photo, truncate=self.plain)
+        return encode_photo(str(job.output), photo.pixels, None if self.plain else photo, truncate=self.plain)
 
     def write(self, job: Job, content: bytes, made: Json) -> None:
         """A photo's file, and its report. Raises ImageError where it must not be written, OSError where it cannot."""
         self.check_free(job)
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(job.output) as whole:
-            whole.write_bytes(content)
+        write_whole(job.output, content)
         if self.report is not None:
             about = {"input": str(job.input), "output": str(job.output), **self.report}
             write_json(job.output.with_suffix(".json"), about | made)

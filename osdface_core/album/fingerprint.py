@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..files.places import fingerprint_of, is_away
 from ..serialization import Json
 
 SAMPLES = 64
@@ -36,7 +37,12 @@ def sample(tensor: torch.Tensor) -> torch.Tensor:
     return values.detach().cpu().contiguous().view(torch.uint8)
 
 
-def of_files(*paths: str | Path) -> str:
-    """Of files, by their sizes and times. Raises OSError where one is not there."""
-    found = map(os.stat, paths)
-    return " ".join(f"{one.st_size}-{one.st_mtime_ns}" for one in found)
+def of_files(*paths: Path) -> str:
+    """Of files, by their sizes and times, or what file systems elsewhere have for them. Raises OSError."""
+    return " ".join(fingerprint_of(path) if is_away(path) else of_file(path) for path in paths)
+
+
+def of_file(path: str | Path) -> str:
+    """Of a file of this machine. Raises OSError where it is not there."""
+    found = os.stat(path)
+    return f"{found.st_size}-{found.st_mtime_ns}"

@@ -1,11 +1,14 @@
-"""The journal of an album: a JSON line for every photo, in a file of its own for every process that writes one."""
+"""The journal of an album: a JSON line for every photo, in a file of its own for every process that writes one.
+
+In an object store, where nothing can be added to a file, the lines are in Parquet files, one for every block of photos.
+"""
 
 import errno
 import json
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
@@ -14,6 +17,7 @@ from threading import Lock
 from typing import Any
 
 from ..serialization import Json
+from .parquet import LINE, read_lines, write_lines
 from .plan import JOURNAL, Shard, hashed
 
 log = logging.getLogger("osdface")
@@ -70,12 +74,12 @@ class Entry:
 class Journal:
     """A part of an output folder's journal, which one process writes. Others may read it meanwhile."""
 
-    def __init__(self, output: Path, shard: Shard, about: Json):
-        """about: what its first line says about the run. Raises OSError where nothing can be written there."""
-        folder = output / JOURNAL
-        folder.mkdir(parents=True, exist_ok=True)
-        now = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
-        self.path = folder / f"{now}-{shard.number}-of-{shard.of}-{secrets.token_hex(4)}.jsonl"
+    def __init__(self, output: Path, shard: Shard, about: Json, run: str = ""):
+        """about: what its first line says about the run. Raises OSError where nothing can be written there.
+        run: what `parts` finds the parts of this run by.
+        """
+        self.path = output / JOURNAL / (new_name(shard, run) + ".jsonl")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
         self.lock = Lock()
         self.append({"run": about})
@@ -101,34 +105,76 @@ class Journal:
         os.close(self.file)
 
 
-def lines(output: Path) -> Iterator[Json]:
-    """All lines of the journal in an output folder, the parts in the order in which they were begun.
+class BlockJournal:
+    """A part that is written at once, when it is closed: for an output folder in an object store."""
 
-    What no process finished writing is left out, and said where it is not a part's last line.
-    """
-    for part in sorted((output / JOURNAL).glob("*.jsonl")):
-        broken = 0
-        with part.open("rb") as file:
-            for line in file:
-                try:
-                    data: Any = json.loads(line)
-                except ValueError:
-                    broken += line.endswith(b"\n")
-                    continue
-                if isinstance(data, dict):
-                    yield data
-        if broken:
-            log.warning("%s: %d line(s) cannot be read and are left out", part, broken)
+    def __init__(self, output: Path, shard: Shard, run: str = ""):
+        self.path = output / JOURNAL / (new_name(shard, run) + ".parquet")
+        self.entries: list[Entry] = []
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    def close(self) -> None:
+        """Raises OSError where it cannot be written."""
+        columns = ("input", "output", "state", "error")
+        rows = [{name: getattr(it, name) for name in columns} | {LINE: json.dumps(it.to_json())} for it in self.entries]
+        write_lines(self.path, rows)
+
+
+def new_name(shard: Shard, run: str) -> str:
+    now = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
+    return f"{now}-{shard.number}-of-{shard.of}-{run}{secrets.token_hex(4)}"
+
+
+def parts(output: Path, pattern: str = "*") -> list[Path]:
+    """The parts of the journal in an output folder, in the order in which they were begun."""
+    folder = output / JOURNAL
+    found = [*folder.glob(f"{pattern}.jsonl"), *folder.glob(f"{pattern}.parquet")]
+    return sorted(found, key=lambda part: part.name)
+
+
+def parts_of(output: Path, shard: Shard, run: str) -> list[Path]:
+    """Those that were begun for a shard in one run."""
+    return parts(output, f"*-{shard.number}-of-{shard.of}-{run}*")
+
+
+def lines(part: Path) -> Iterator[Json]:
+    """The lines of a part. What no process finished writing is left out, and said where it is not the last line."""
+    broken = 0
+    for line in raw_lines(part):
+        try:
+            data: Any = json.loads(line)
+        except ValueError:
+            broken += line.endswith(b"\n")
+            continue
+        if isinstance(data, dict):
+            yield data
+    if broken:
+        log.warning("%s: %d line(s) cannot be read and are left out", part, broken)
+
+
+def raw_lines(part: Path) -> Iterator[bytes]:
+    if part.suffix == ".parquet":
+        yield from read_lines(part)
+        return
+    with part.open("rb") as file:
+        yield from file
 
 
 def entries(output: Path) -> Iterator[Entry]:
     """All entries of the journal in an output folder, in the order in which they were written."""
-    for line in lines(output):
+    for part in parts(output):
+        yield from entries_in(part)
+
+
+def entries_in(part: Path) -> Iterator[Entry]:
+    for line in lines(part):
         if "run" not in line:
             try:
                 yield Entry.from_json(line)
             except (KeyError, TypeError) as error:
-                log.warning("%s: an entry of the journal cannot be read (%s) and is left out", output, error)
+                log.warning("%s: an entry of the journal cannot be read (%s) and is left out", part, error)
 
 
 class Tail:
@@ -152,12 +198,12 @@ class Tail:
                         yield Entry.from_json(data)
 
 
-def marks(output: Path) -> dict[int, int]:
+def marks(written: Iterable[Entry]) -> dict[int, int]:
     """For every output that is an earlier run's own (hashed, for there may be millions): its mark, or UNFINISHED or
     AT_FAULT. What failed before it was begun is left out: what is there then is somebody else's.
     """
     known: dict[int, int] = {}
-    for entry in entries(output):
+    for entry in written:
         key = hashed(entry.output)
         if entry.state != FAILED:
             known[key] = entry.mark if entry.state == DONE else UNFINISHED

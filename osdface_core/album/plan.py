@@ -6,13 +6,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from ..errors import ImageError
 from ..files.formats import READ_SUFFIXES, written_name
 from ..files.names import expand, is_apple_double
 from ..files.outputs import named
+from ..files.places import has_scheme, is_away, list_files
 
 JOURNAL = ".osdface"
 """The folder in an output folder that journals are in."""
@@ -79,6 +80,9 @@ def find_inputs(paths: Iterable[Path], *, recursive: bool = False, output: Path 
         if text == "-" or (text.startswith("@") and not path.exists()):
             plan.inputs += listed(text, recursive)
             continue
+        if is_away(path):
+            plan.inputs += stored(path, recursive)
+            continue
         for file in expand([path], recursive=recursive):
             with named(file):
                 if not file.is_dir():
@@ -109,13 +113,27 @@ def listed(source: str, recursive: bool) -> Iterator[Input]:
         path = os.fsdecode(line)
         if not path.strip():
             continue
-        inside = recursive and not os.path.isabs(path) and os.pardir not in PurePath(path).parts
+        inside = (
+            recursive and not os.path.isabs(path) and not has_scheme(path) and os.pardir not in PurePath(path).parts
+        )
         yield Input("", os.path.normpath(path)) if inside else Input(*os.path.split(path))
+
+
+def stored(path: Path, recursive: bool) -> Iterator[Input]:
+    """The photos in a folder of another file system, or the one that is named."""
+    with named(path):
+        if path.is_file():
+            yield Input(str(path.parent), path.name)
+            return
+        for name in sorted(list_files(path, recursive=recursive)):
+            parts = PurePosixPath(name).parts
+            if is_photo_name(parts[-1]) and JOURNAL not in parts:
+                yield Input(str(path), name)
 
 
 def walk(folder: Path, plan: Plan, output: Path | None) -> Iterator[Input]:
     """The photos in a folder and in its folders, in the order of their names; links to folders are not followed."""
-    own = None if output is None else os.path.realpath(output)
+    own = None if output is None else real(output)
     top = str(folder)
 
     def unreadable(error: OSError) -> None:
@@ -165,19 +183,24 @@ def output_names(inputs: Iterable[Input], *, beside: bool = False) -> Iterator[s
 
 def find_overwritten(inputs: Iterable[Input], output: Path) -> str | None:
     """The first input that some input's output in a folder would be written over."""
-    there = os.path.realpath(output)
+    there = real(output)
     folders: dict[str, str] = {}
 
     def key(folder: str, name: str) -> int:
         return hashed(os.path.normcase(os.path.normpath(os.path.join(folder, name))))
 
     def place(one: Input) -> str:
-        return folders.setdefault(one.folder, os.path.realpath(one.folder))
+        return folders.setdefault(one.folder, real(one.folder))
 
     inputs = list(inputs)
     outputs = {key(there, written_name(one.name)) for one in inputs}
     meant = (one.path for one in inputs if key(place(one), one.name) in outputs)
-    return next(filter(os.path.exists, meant), None)
+    return next((path for path in meant if has_scheme(path) or os.path.exists(path)), None)
+
+
+def real(folder: str | Path) -> str:
+    """Its path without links; elsewhere there are none."""
+    return str(folder) if has_scheme(str(folder)) else os.path.realpath(folder)
 
 
 def hashed(text: str) -> int:

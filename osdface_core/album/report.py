@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from pathlib import Path
 
+from torch import Tensor
+
 from ..errors import ImageError, OSDFaceError
 from ..files.names import printable
 from ..files.page import Pair, Table, page, thumbnail
 from ..files.photos import read_photo
+from ..files.places import local, place
 from .journal import DONE, FAILED, Entry, entries
 from .plan import hashed
 from .work import ALIGNED
@@ -163,12 +166,17 @@ def pairs(output: Path, most: int) -> Iterator[Pair]:
         if most and number >= taken * step and taken < most:
             taken += 1
             try:
-                before, after = (read_photo(path).pixels for path in (entry.input, output / entry.output))
-            except OSDFaceError:
+                before, after = map(pixels_of, (place(entry.input), output / entry.output))
+            except (OSDFaceError, OSError):
                 continue
             scale = min(SIDE / max(after.shape[2:]), 1)
             size = (max(round(after.shape[2] * scale), 1), max(round(after.shape[3] * scale), 1))
             yield Pair(entry.output, thumbnail(before, size), thumbnail(after, size), entry.summary)
+
+
+def pixels_of(path: Path) -> Tensor:
+    with local(path) as file:
+        return read_photo(file).pixels
 
 
 def has_restored(entry: Entry) -> bool:

@@ -1,13 +1,14 @@
 """What is left to do of an album of which an earlier run has done a part."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files.formats import written_name
-from .fingerprint import of_files
-from .journal import AT_FAULT, UNFINISHED, Entry, marks
+from ..files.places import has_scheme, is_away, list_files, place
+from .fingerprint import of_file
+from .journal import AT_FAULT, UNFINISHED, Entry, entries, marks
 from .plan import Input, hashed
 from .under_way import Job
 
@@ -34,7 +35,9 @@ def left_to_do(inputs: Sequence[Input], output: Path, options: str) -> Todo:
 
     What somebody else has put under the name of an output is not taken for done.
     """
-    known = marks(output)
+    known = marks(entries(output))
+    there = presence(output)
+    sources = Sources()
     rest: list[Input] = []
     todo = Todo(rest)
     for one in inputs:
@@ -46,21 +49,38 @@ def left_to_do(inputs: Sequence[Input], output: Path, options: str) -> Todo:
             todo.unfinished.append(one)
         elif mark == AT_FAULT:
             todo.failed.append(one)
-        elif not os.path.exists(os.path.join(output, name)):
+        elif not there(name):
             rest.append(one)
-        elif mark != mark_of(one, options):
+        elif mark != Entry("", "", "", options=options, source=sources.of(one)).mark:
             todo.changed.append(one)
         else:
             todo.done += 1
     return todo
 
 
-def mark_of(one: Input, options: str) -> int:
-    try:
-        source = of_files(one.path)
-    except OSError:
-        source = ""
-    return Entry("", "", "", options=options, source=source).mark
+def presence(output: Path) -> Callable[[str], bool]:
+    """Whether an output of a name is there. An object store is asked once for all of them."""
+    if not is_away(output):
+        return lambda name: os.path.exists(os.path.join(output, name))
+    return set(list_files(output, recursive=True)).__contains__
+
+
+class Sources:
+    """The fingerprints of inputs; of those in an object store from one list a folder."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, dict[str, str]] = {}
+
+    def of(self, one: Input) -> str:
+        """Empty for one that is not there."""
+        if not has_scheme(one.folder):
+            try:
+                return of_file(one.path)
+            except OSError:
+                return ""
+        if one.folder not in self.folders:
+            self.folders[one.folder] = list_files(place(one.folder), recursive=True)
+        return self.folders[one.folder].get(one.name, "")
 
 
 def output_name(one: Input) -> str:
@@ -72,4 +92,4 @@ def jobs(inputs: Iterable[Input], output: Path, *, overwrite: bool) -> Iterator[
     """What a stream is given, made as it asks for it."""
     for one in inputs:
         name = output_name(one)
-        yield Job(Path(one.path), output / name, name, overwrite)
+        yield Job(place(one.path), output / name, name, overwrite)

@@ -17,11 +17,12 @@ from typing import Any
 from ..errors import ImageError, OSDFaceError
 from ..files.outputs import named
 from ..files.photos import count_pixels, read_photo
+from ..files.places import local
 from ..options import Album
 from .budget import Budget
 from .disk import Disk
 from .fingerprint import of_files
-from .journal import BEGUN, DONE, FAILED, Entry, Journal, is_full
+from .journal import BEGUN, DONE, FAILED, BlockJournal, Entry, Journal, is_full
 from .under_way import Job, Parts, UnderWay, fits, photo_of, taken
 from .work import Work
 
@@ -46,7 +47,7 @@ class Stream:
         work: Work,
         disk: Disk | None = None,
         *,
-        journal: Journal | None = None,
+        journal: Journal | BlockJournal | None = None,
         options: str = "",
         memory: int = round(Album.memory * 1e9),
     ):
@@ -133,12 +134,13 @@ class Stream:
         """The photo of an item, unless the run is over before there is room for it."""
         job = item.job
         self.disk.check_free(job)
-        size = count_pixels(job.input) * round(PIXEL * (1 + self.work.growth)) + job.input.stat().st_size
-        if self.budget.borrow(size):
-            item.lent = size
-            self.note(Entry(str(job.input), job.name, BEGUN))
-            item.source = of_files(job.input)
-            item.photo = read_photo(job.input)
+        with local(job.input) as file:
+            size = count_pixels(file) * round(PIXEL * (1 + self.work.growth)) + file.stat().st_size
+            if self.budget.borrow(size):
+                item.lent = size
+                self.note(Entry(str(job.input), job.name, BEGUN))
+                item.source = of_files(job.input)
+                item.photo = read_photo(file)
 
     def cut_all(self) -> None:
         for group in self.groups():

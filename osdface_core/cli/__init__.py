@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):  # what a console cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
     set_up_messages()
-    options = parser().parse_args(evaluate.spelled_out(sys.argv[1:] if arguments is None else arguments))
     try:
+        options = parser().parse_args(evaluate.spelled_out(sys.argv[1:] if arguments is None else arguments))
         with logging_redirect_tqdm():
             code: int = options.run(options)
             return code

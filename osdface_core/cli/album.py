@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from ..album.cluster import Cluster
 from ..album.devices import Fleet, listening
 from ..album.disk import Disk
 from ..album.fingerprint import of_files, of_options
@@ -31,6 +32,7 @@ from ..album.under_way import Job
 from ..album.work import AlignedWork, PhotoWork, Work
 from ..compositing.upscale import Upscaler
 from ..errors import ImageError, OptionError, OSDFaceError
+from ..files.places import is_away
 from ..inference.restorer import as_restorer
 from ..inference.spandrel import SpandrelRestorer
 from ..models.osediff import OSEDiffModel
@@ -64,6 +66,10 @@ def check_album(options: argparse.Namespace) -> None:
     except ValueError as error:
         options.refuse(f"--shard {error}")
     options.devices = options.devices.split(",") if options.devices else []
+    if options.devices and options.ray:
+        options.refuse("--devices and --ray: choose one of them")
+    if options.ray is None and is_away(options.output):
+        options.refuse(f"{options.output}: only --ray writes there")
     for device in options.devices:
         try:
             Load(device).validate()
@@ -89,24 +95,28 @@ def restore_album(inputs: Sequence[Input], networks: Networks, options: argparse
 
 def open_stream(inputs: Sequence[Input], networks: Networks, options: argparse.Namespace) -> tuple[Stream, Todo]:
     """A stream for the photos that are left to do."""
-    model, choice, tools = networks
-    journal, todo, fingerprint = None, Todo(inputs), ""
+    stream, todo = make_stream(networks, options), Todo(inputs)
     if not options.into_file:
-        asked = what_is_asked(options)
-        chosen = (choice.detector, choice.embedder) if choice is not None else ()
-        fingerprint = of_options(asked, modules(model, *tools.values(), *chosen))
         if options.resume:
-            todo = left_to_do(inputs, options.output, fingerprint)
+            todo = left_to_do(inputs, options.output, stream.options)
             log.info("%s", resuming(todo))
-        journal = Journal(options.output, options.shard, {"options": fingerprint, "asked": asked})
-    stream = Stream(
+        about = {"options": stream.options, "asked": what_is_asked(options)}
+        stream.journal = Journal(options.output, options.shard, about)
+    return stream, todo
+
+
+def make_stream(networks: Networks, options: argparse.Namespace) -> Stream:
+    """A stream without a journal."""
+    model, choice, tools = networks
+    chosen = (choice.detector, choice.embedder) if choice is not None else ()
+    every = modules(model, *tools.values(), *chosen)
+    fingerprint = "" if options.into_file else of_options(what_is_asked(options), every)
+    return Stream(
         work_of(networks, options),
         Disk({"seed": options.seed} if options.report else None, options.exact),
-        journal=journal,
         options=fingerprint,
         memory=round(options.memory * 1e9),
     )
-    return stream, todo
 
 
 def follow(entries: Iterable[Entry], total: int | None, options: argparse.Namespace) -> tuple[int, int]:
@@ -127,8 +137,7 @@ def follow(entries: Iterable[Entry], total: int | None, options: argparse.Namesp
 
 def restore_on_devices(inputs: Sequence[Input], options: argparse.Namespace) -> int:
     """Restore photos by a process a device. Returns how many failed. Raises as `restore_album`."""
-    chosen = {name: value for name, value in vars(options).items() if name not in ("run", "refuse")}
-    fleet = Fleet(options.devices, partial(work_on_device, chosen), options.shard, inputs, options.output)
+    fleet = Fleet(options.devices, partial(work_on_device, sendable(options)), options.shard, inputs, options.output)
     with interruptible(fleet):
         entries = fleet.run(options.resume)
         failed, ended = follow(entries, None if options.resume else len(inputs), options)
@@ -154,6 +163,36 @@ def work_on_device(
     except (OSDFaceError, OSError) as error:
         log.error("error: on %s: %s", device, error)
         sys.exit(1)
+
+
+def restore_on_cluster(inputs: Sequence[Input], options: argparse.Namespace) -> int:
+    """Restore photos by the actors of a Ray cluster. Returns how many failed. Raises as `restore_album`."""
+    cluster = Cluster(options.ray, partial(stream_of_actor, sendable(options)), options.output, options.device != "cpu")
+    todo, fingerprint = Todo(inputs), cluster.fingerprint()
+    if options.resume:
+        todo = left_to_do(inputs, options.output, fingerprint)
+        log.info("%s", resuming(todo))
+    if not len(todo):
+        return 0
+    with interruptible(cluster):
+        failed, ended = follow(cluster.run(todo, options.force), len(todo), options)
+    if cluster.stopped:
+        raise KeyboardInterrupt("The same command with --resume goes on.")
+    lost = len(todo) - ended
+    if lost:
+        log.error("error: %d photo(s) were lost with their actors. The same command with --resume does them.", lost)
+    return failed + lost
+
+
+def stream_of_actor(chosen: dict[str, Any]) -> Stream:
+    set_up_messages(logging.WARNING)
+    options = argparse.Namespace(**chosen)
+    return make_stream(open_networks(options), options)
+
+
+def sendable(options: argparse.Namespace) -> dict[str, Any]:
+    """The options, for another process."""
+    return {name: value for name, value in vars(options).items() if name not in ("run", "refuse")}
 
 
 def restored(stream: Stream, todo: Todo, options: argparse.Namespace) -> Iterator[Entry]:
@@ -233,7 +272,7 @@ def resuming(todo: Todo) -> str:
 
 
 @contextmanager
-def interruptible(stream: Stream | Fleet) -> Iterator[None]:
+def interruptible(stream: Stream | Fleet | Cluster) -> Iterator[None]:
     """Within, Ctrl-C has the stream finish what it has begun. A second one ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..album.report import as_csv, as_page, as_text, sum_up
 from ..files.atomic_write import atomic_write
 from ..files.outputs import refuse_to_overwrite
+from ..files.places import place
 from ..options import Report
 from .arguments import Commands, add_options, validate
 
@@ -15,7 +16,7 @@ from .arguments import Commands, add_options, validate
 def add_to(commands: Commands) -> None:
     report = commands.add_parser("report", help="sum up what became of an album")
     report.set_defaults(run=run, refuse=report.error)
-    report.add_argument("output", type=Path, metavar="OUT", help="the folder that photos were restored into")
+    report.add_argument("output", type=place, metavar="OUT", help="the folder that photos were restored into")
     report.add_argument("--csv", type=Path, metavar="FILE", help="write a table with a line for every photo")
     report.add_argument("--html", type=Path, metavar="FILE", help="write a page with photos before and after")
     add_options(report, Report)

@@ -9,8 +9,9 @@ from ..album.plan import Input, Plan, Shard, find_clash, find_inputs, find_overw
 from ..errors import OptionError
 from ..files.formats import SUFFIXES
 from ..files.names import expand
+from ..files.places import place
 from ..options import Choose, Detect, Load, Paste, PhotoOptions, Restore, Video
-from .album import add_album, check_album, restore_album, restore_on_devices
+from .album import add_album, check_album, restore_album, restore_on_cluster, restore_on_devices
 from .arguments import Commands, add_options, flags_given, refuse, validate
 from .choice import add_choice, check_choice
 from .networks import add_networks, check_networks, open_networks
@@ -25,12 +26,12 @@ def add_to(commands: Commands) -> None:
     restore.add_argument(
         "inputs",
         nargs="+",
-        type=Path,
+        type=place,
         metavar="IN",
         help="photos, folders of photos, patterns, videos; @FILE for a list of them, - for a list on standard input",
     )
     restore.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="OUT", help="a folder; a file for one photo or video"
+        "-o", "--output", required=True, type=place, metavar="OUT", help="a folder; a file for one photo or video"
     )
     add_networks(restore)
     add_choice(restore)
@@ -53,9 +54,11 @@ def run(options: argparse.Namespace) -> int:
     clips = [Path(one.path) for one in plan.inputs if options.frames or is_video(Path(one.name))]
     photos = [] if options.frames else [one for one in plan.inputs if not is_video(Path(one.name))]
     failed = len(plan.problems)
-    if options.devices and (clips or options.into_file):
-        options.refuse("--devices is for photos that are restored into a folder")
-    if options.devices:
+    if (options.devices or options.ray) and (clips or options.into_file):
+        options.refuse("--devices and --ray are for photos that are restored into a folder")
+    if options.ray:
+        failed += restore_on_cluster(photos, options)
+    elif options.devices:
         failed += restore_on_devices(photos, options)
     else:
         networks = open_networks(options)

@@ -11,8 +11,8 @@ import torch
 
 from ..errors import ImageError, OSDFaceError
 from ..serialization import Json
-from .atomic_write import atomic_write
 from .names import refused_by_windows
+from .places import write_whole
 
 
 def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
@@ -24,9 +24,7 @@ def refuse_to_overwrite(outputs: Iterable[Path], force: bool) -> None:
 
 
 def write_json(path: Path, content: Json | list[Json]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 @contextmanager
