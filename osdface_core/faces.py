@@ -4,9 +4,10 @@ All values are immutable. Boxes and landmarks are in pixels of the source image,
 top-left pixel.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from math import isfinite
 
@@ -157,10 +158,22 @@ class Faces:
         def moved(face: Face) -> Face:
             return replace(face, frame=face.frame - first)
 
-        own = tuple(moved(face) for face in self if first <= face.frame < end)
-        gone = (entry for entry in self.skipped if first <= entry.face.frame < end)
-        skipped = tuple(replace(entry, face=moved(entry.face)) for entry in gone)
+        faces, gone = self.by_frame
+        own = tuple(moved(face) for frame in range(first, end) for face in faces.get(frame, ()))
+        entries = (entry for frame in range(first, end) for entry in gone.get(frame, ()))
+        skipped = tuple(replace(entry, face=moved(entry.face)) for entry in entries)
         return replace(self, faces=own, frames=end - first, skipped=skipped)
+
+    @cached_property
+    def by_frame(self) -> tuple[dict[int, list[Face]], dict[int, list[FaceReport]]]:
+        """The faces of each frame that has some, and those that are not to be restored."""
+        faces: defaultdict[int, list[Face]] = defaultdict(list)
+        skipped: defaultdict[int, list[FaceReport]] = defaultdict(list)
+        for face in self:
+            faces[face.frame].append(face)
+        for entry in self.skipped:
+            skipped[entry.face.frame].append(entry)
+        return dict(faces), dict(skipped)
 
     def to_bounding_boxes(self) -> list[list[Json]]:
         """ComfyUI's BOUNDING_BOX: for every frame a list of boxes, labelled with the faces' numbers."""

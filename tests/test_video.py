@@ -1,5 +1,6 @@
 """Videos: restored a few frames at a time as if all at once, and files that keep their timing, sound and colours."""
 
+import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 
@@ -15,7 +16,7 @@ from osdface_core.cli.video import frame_files
 from osdface_core.files.photos import read_photo, write_photo
 from osdface_core.files.videos import VideoFile, check_output, write_video
 from osdface_core.video.denoise import steady_crops
-from osdface_core.video.restore import follow_faces, restore_video
+from osdface_core.video.restore import divide, first_needed, follow_faces, restore_video
 
 av = pytest.importorskip("av")
 
@@ -56,6 +57,32 @@ def test_a_few_frames_at_a_time_are_as_all_at_once(clip, small):
     assert torch.allclose(torch.cat([part.image for part in parts]), whole.image, atol=1e-5)
     unsteadied = next(restore_video(each(clip), faces, small, steady=0))
     assert not torch.allclose(unsteadied.image, whole.image[:2], atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_parts_of_a_video_have_the_same_pixels_as_all_of_it_bit_for_bit(clip, small, count):
+    faces = follow_faces(each(clip), detect)
+    whole = torch.cat([part.image for part in restore_video(each(clip), faces, small, steady=1)])
+    ranges = divide(len(clip), count)
+    assert [n for own in ranges for n in own] == list(range(len(clip)))
+    assert len(ranges) == min(count, 3)
+    for own in ranges:
+        needed = each(clip[first_needed(own, steady=1) :])
+        parts = restore_video(needed, faces, small, steady=1, part=own)
+        assert torch.equal(torch.cat([part.image for part in parts]), whole[own.start : own.stop])
+    with pytest.raises(ImageError, match="ended after 4 of 5 frames"):
+        list(restore_video(each(clip[:4]), faces, small, steady=1, part=range(2, 5)))
+
+
+def test_no_more_is_kept_of_a_frame_that_was_looked_at_than_its_faces(clip):
+    """Thumbnails of all frames took 37 kB a frame."""
+    tracemalloc.start()
+    try:
+        follow_faces((clip[n % 5][None] for n in range(300)), detect)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 300 * 6000
 
 
 def test_no_more_frames_are_read_ahead_than_steadying_needs(clip, small):

@@ -5,7 +5,7 @@ The frames are gone through twice: once to find the faces and follow them throug
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -52,28 +52,32 @@ def follow_faces(
     Raises ImageError where there are no frames, or one has another size.
     """
     found: list[Faces] = []
-    small: list[Tensor] = []
     said: list[dict[Face, str]] = []
-    for number, frame in enumerate(frames):
-        own = detect(frame)
-        if found and (own.height, own.width) != (found[0].height, found[0].width):
-            raise ImageError(
-                f"Frame {number} is {own.width}x{own.height}, those before it are {found[0].width}x{found[0].height}. "
-                "All frames of a video must have one size."
-            )
-        if choose is not None:
-            asked = within_limits(own, limits)
-            kept = choose(align_faces(frame, asked, crop_size)).faces
-            reasons = {entry.face: entry.reason for entry in kept.skipped}
-            said.append({face: reasons.get(face, "") for face in asked})
-        found.append(own)
-        small.append(thumbnails(frame).cpu())
+
+    def seen() -> Iterator[Tensor]:
+        """Look at the frames one after the other; of each, a thumbnail is left."""
+        for number, frame in enumerate(frames):
+            own = detect(frame)
+            if found and (own.height, own.width) != (found[0].height, found[0].width):
+                raise ImageError(
+                    f"Frame {number} is {own.width}x{own.height}, those before it are "
+                    f"{found[0].width}x{found[0].height}. All frames of a video must have one size."
+                )
+            if choose is not None:
+                asked = within_limits(own, limits)
+                kept = choose(align_faces(frame, asked, crop_size)).faces
+                reasons = {entry.face: entry.reason for entry in kept.skipped}
+                said.append({face: reasons.get(face, "") for face in asked})
+            found.append(own)
+            yield thumbnails(frame)[0].cpu()
+
+    cuts = find_cuts(seen())
     if not found:
         raise ImageError("There are no frames in this video.")
     faces = tuple(replace(face, frame=number) for number, own in enumerate(found) for face in own)
     gone = (replace(entry, face=replace(entry.face, frame=n)) for n, own in enumerate(found) for entry in own.skipped)
     whole = Faces(faces, len(found), found[0].height, found[0].width, tuple(gone))
-    tracked = track_faces(whole, smoothing=smoothing, max_gap=max_gap, cuts=find_cuts(torch.cat(small)))
+    tracked = track_faces(whole, smoothing=smoothing, max_gap=max_gap, cuts=cuts)
     tracked = limit_tracks(tracked, limits)
     return vote(tracked, said) if choose is not None else tracked
 
@@ -114,11 +118,14 @@ def restore_video(
     *,
     steady: float = Video.steady,
     tolerance: float = Video.tolerance,
+    part: range | None = None,
     **options: Any,
 ) -> Iterator[Composite]:
     """Restore the faces of a video: composites of a few frames each, in order, that number their frames from 0.
 
     frames: the frames that `faces` were followed through, one after the other, each [1,3,H,W].
+    part: only these frames of it, with the same pixels as all at once where it begins at a multiple of WINDOW, as
+        `divide` has it; `frames` begin at `first_needed`, to be steadied by those before the part.
     steady, tolerance: the smoothing that `steady_crops` takes out a video's noise with, 0 to leave it; and how much
         may change.
     options: what else `restore_image` takes.
@@ -128,17 +135,18 @@ def restore_video(
     if options.get("min_identity", 0) > 0:
         problem = "in a video it is decided for people, not for frames: leave people out with keep_people"
         raise OptionError("min_identity", options["min_identity"], problem)
-    restorer, reach, coming, first = as_restorer(model), reach_of(steady), iter(frames), 0
+    restorer, reach, coming = as_restorer(model), reach_of(steady), iter(frames)
+    part = part or range(faces.frames)
+    first, before = part.start, part.start - first_needed(part, steady)
     known: list[Tensor] = []  # the frames from `first - before` on
     cut: list[FaceCrops] = []  # their crops
-    before = 0
-    while first < faces.frames:
+    while first < part.stop:
         for frame in islice(coming, before + WINDOW + reach - len(known)):
             number = first - before + len(known)
             known.append(frame)
             cut.append(align_faces(frame, faces.between(number, number + 1), restorer.crop_size))
-        end = before + min(WINDOW, faces.frames - first, len(known) - before)
-        if end == before:
+        end = before + min(WINDOW, part.stop - first, len(known) - before)
+        if end <= before:
             raise ImageError(f"The video ended after {first} of {faces.frames} frames. Was its file changed meanwhile?")
         crops = joined(cut[before:end])
         if reach and len(crops):
@@ -148,3 +156,15 @@ def restore_video(
         yield restore_image(torch.cat(known[before:end]), restorer, crops=crops, **options)
         first, forgotten = first + end - before, max(end - reach, 0)
         known, cut, before = known[forgotten:], cut[forgotten:], end - forgotten
+
+
+def divide(frames: int, count: int) -> list[range]:
+    """A video of so many frames in up to so many parts of like length, each of which can be restored by itself."""
+    windows = -(-frames // WINDOW)
+    ends = [min(windows * number // count * WINDOW, frames) for number in range(count + 1)]
+    return [range(first, end) for first, end in pairwise(ends) if first < end]
+
+
+def first_needed(part: range, steady: float) -> int:
+    """The first frame that is looked at to restore a part of a video."""
+    return max(part.start - reach_of(steady), 0)
