@@ -10,6 +10,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 if __name__ == "__main__":
-    from osdface_core.cli import main
+    from osdface_core.cli import console
 
-    sys.exit(main())
+    console()

@@ -5,6 +5,7 @@ Takes: arguments. Gives: files, messages, an exit code. Not here: algorithms.
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -39,6 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         log.error("interrupted: what is written so far is whole%s", f". {stop}" if str(stop) else "")
         return 130
+
+
+def console() -> NoReturn:
+    """The command as a process of its own, which ends with its exit code whatever comes after."""
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one Ctrl-C more, while Python ends, would be the process's end
+    sys.exit(code)
 
 
 class Parser(argparse.ArgumentParser):
