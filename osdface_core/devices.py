@@ -106,6 +106,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in said for sign in signs)
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether an error is one of the device that stays: whatever it is asked after that fails, too.
+
+    An illegal access, an uncorrectable ECC error, a card that fell off its bus. PyTorch before 2.8 raises them as
+    RuntimeError.
+    """
+    if is_out_of_memory(error):
+        return False
+    kind = getattr(torch, "AcceleratorError", ())
+    said = str(error).startswith(("CUDA error:", "HIP error:"))
+    return isinstance(error, kind) or (isinstance(error, RuntimeError) and said)
+
+
 def free_bytes(device: torch.device) -> float | None:
     """What `device` has free for this process, what PyTorch keeps for itself included; None where that is unknown, or
     the memory is the host's own."""

@@ -23,6 +23,10 @@ class MissingLibraryError(OSDFaceError):
     """An optional library is needed for this, and is not installed or cannot be imported."""
 
 
+class DeviceLostError(OSDFaceError):
+    """A device computes nothing more for this process, whatever it is asked: only another process can go on."""
+
+
 class WeightsError(OSDFaceError):
     """A weights file cannot be used. `path` names the file, `key` the tensor where one is at fault."""
 

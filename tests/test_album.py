@@ -12,11 +12,12 @@ from PIL import Image
 
 from osdface_core import load_detector, read_photo, restore_image
 from osdface_core.album.budget import Budget
-from osdface_core.album.journal import DONE, FAILED, Journal
+from osdface_core.album.journal import DONE, FAILED, Journal, entries
 from osdface_core.album.plan import Shard, find_inputs
 from osdface_core.album.resume import jobs, left_to_do
 from osdface_core.album.stream import Stream
 from osdface_core.album.work import PhotoWork
+from osdface_core.errors import DeviceLostError
 from osdface_core.inference.restorer import as_restorer
 from osdface_core.options import PhotoOptions
 from osdface_core.pipeline import Stages
@@ -133,6 +134,29 @@ def test_a_fault_of_the_stream_itself_ends_it(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         list(stream_of(Negatives(), faces).run(broken()))
+
+
+class Lost(Negatives):
+    """One whose device fails at the third batch, and is not to be asked again."""
+
+    def restore(self, crops, options, **how):
+        assert len(self.batches) < 3, "nothing would work any more"
+        if len(self.batches) == 2:
+            self.batches.append(0)
+            error = getattr(torch, "AcceleratorError", RuntimeError)
+            raise error("CUDA error: an illegal memory access was encountered\nCompile with …")
+        return super().restore(crops, options, **how)
+
+
+def test_a_device_that_has_failed_ends_the_run_and_costs_no_photo(tmp_path):
+    faces = album(tmp_path / "in", [4] * 6)
+    journal = Journal(tmp_path / "out", Shard(), {})
+    with pytest.raises(DeviceLostError, match=r"the device has failed \(CUDA error: an illegal .* encountered\)"):
+        list(stream_of(Lost(), faces, journal=journal).run(jobs_in(tmp_path / "in", tmp_path / "out")))
+    assert FAILED not in {entry.state for entry in entries(tmp_path / "out")}
+    again = left_to_do(find_inputs([tmp_path / "in"]).inputs, tmp_path / "out", "")
+    assert again.done <= 2
+    assert again.unfinished
 
 
 def test_a_stream_that_is_stopped_finishes_what_it_has_begun(tmp_path):

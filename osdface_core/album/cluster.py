@@ -16,10 +16,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import ImageError, OSDFaceError
+from ..errors import DeviceLostError, ImageError, OSDFaceError
 from ..files.places import is_away
 from ..libraries import library
-from .devices import FATAL
+from .devices import FATAL, LOST
 from .journal import BEGUN, FAILED, BlockJournal, Entry, Journal, entries_in, parts_of
 from .plan import Input, Shard
 from .resume import Todo, jobs, output_name
@@ -152,7 +152,10 @@ class Actor:
         if is_away(output):
             self.note(shard, (Entry(one.path, output_name(one), BEGUN) for one in free(inputs, output, overwrite)))
         self.stream.journal = self.journal(shard)
-        yield from self.stream.run(jobs(inputs, output, overwrite=overwrite))
+        try:
+            yield from self.stream.run(jobs(inputs, output, overwrite=overwrite))
+        except DeviceLostError:
+            os._exit(LOST)  # Ray starts another
         self.stream.journal.close()
 
     def left(self, shard: Shard, one: Input) -> Iterator[Entry]:

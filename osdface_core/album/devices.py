@@ -24,6 +24,8 @@ STARTS = 3
 """How often a process is started at most."""
 FATAL = 2
 """How often a process may die while a photo is under way, until that is left."""
+LOST = 70
+"""The exit code of a process whose device computes nothing more for it."""
 TICK = 0.2
 
 Work = Callable[[str, Shard, Sequence[Input], bool, Connection], None]

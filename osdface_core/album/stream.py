@@ -14,7 +14,7 @@ from queue import Empty, Queue
 from threading import Lock, Thread
 from typing import Any
 
-from ..errors import ImageError, OSDFaceError
+from ..errors import DeviceLostError, ImageError, OSDFaceError
 from ..files.outputs import named
 from ..files.photos import count_pixels, read_photo
 from ..files.places import local
@@ -277,6 +277,8 @@ class Stream:
         try:
             with named(items[0].job.input):
                 work()
+        except DeviceLostError:
+            raise  # nothing would work any more: the run ends
         except OSDFaceError as error:
             return error
         finally:

@@ -21,7 +21,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..album.cluster import Cluster
-from ..album.devices import Fleet, listening
+from ..album.devices import LOST, Fleet, listening
 from ..album.disk import Disk
 from ..album.fingerprint import of_files, of_options
 from ..album.journal import DONE, Entry, Journal
@@ -31,7 +31,7 @@ from ..album.stream import Stream
 from ..album.under_way import Job
 from ..album.work import AlignedWork, PhotoWork, Work
 from ..compositing.upscale import Upscaler
-from ..errors import ImageError, OptionError, OSDFaceError
+from ..errors import DeviceLostError, ImageError, OptionError, OSDFaceError
 from ..files.places import is_away
 from ..inference.restorer import as_restorer
 from ..inference.spandrel import SpandrelRestorer
@@ -160,6 +160,10 @@ def work_on_device(
         with listening(told, stream):
             for _ in restored(stream, todo, options):
                 pass
+    except DeviceLostError as error:
+        log.error("error: on %s: %s", device, error)
+        logging.shutdown()
+        os._exit(LOST)  # the threads may wait for the device for ever
     except (OSDFaceError, OSError) as error:
         log.error("error: on %s: %s", device, error)
         sys.exit(1)

@@ -9,7 +9,8 @@ from pathlib import Path, PureWindowsPath
 
 import torch
 
-from ..errors import ImageError, OSDFaceError
+from ..devices import is_lost
+from ..errors import DeviceLostError, ImageError, OSDFaceError
 from ..serialization import Json
 from .names import refused_by_windows
 from .places import write_whole
@@ -39,6 +40,10 @@ def named(path: Path) -> Iterator[None]:
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise ImageError(f"{path}: there is not enough memory for it. Make it smaller first.") from error
     except Exception as error:
+        if is_lost(error):
+            said = str(error).partition("\n")[0]
+            advice = "Only another process can use it again: run the same command again."
+            raise DeviceLostError(f"{path}: the device has failed ({said}). {advice}") from error
         place = traceback.extract_tb(error.__traceback__)[-1]
         fault = f"{type(error).__name__}: {error}; {Path(place.filename).name}, line {place.lineno}"
         raise ImageError(f"{path}: this program has a fault ({fault}). Please report it.") from error
