@@ -12,11 +12,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
+from typing import Protocol
 
 from .journal import BEGUN, FAILED, Entry, Journal, Tail
 from .plan import Input, Shard
 from .resume import output_name
-from .stream import Stream
 
 log = logging.getLogger("osdface")
 
@@ -31,6 +31,16 @@ TICK = 0.2
 Work = Callable[[str, Shard, Sequence[Input], bool, Connection], None]
 """What a process does with device, shard, photos, whether to resume, and the connection that `listening` takes. It can
 be pickled, writes a journal, and ends with the exit code 0 or 1."""
+
+
+class Stoppable(Protocol):
+    """What a process does, as long as it is let."""
+
+    def stop(self) -> None:
+        """Finish what is begun."""
+
+    def abandon(self) -> None:
+        """Write nothing more."""
 
 
 @dataclass(eq=False)
@@ -51,15 +61,16 @@ class Worker:
 class Fleet:
     """The processes. It is stopped and abandoned as a `Stream` is."""
 
-    def __init__(self, devices: Sequence[str], work: Work, shard: Shard, inputs: Sequence[Input], output: Path):
-        """work: what each process does. inputs: the photos of this shard, of which each device takes a part."""
+    def __init__(
+        self, devices: Sequence[str], work: Work, shard: Shard, inputs: Sequence[Sequence[Input]], output: Path
+    ):
+        """work: what each process does. inputs: for each device its part of this shard's photos."""
         self.work, self.output, self.stopped, self.full = work, output, False, False
         self.fatal: Counter[str] = Counter()
         self.workers = []
         for number, device in enumerate(devices, start=1):
             part = shard.part(number, len(devices))
-            own = [one for one in inputs if part.has(one.name)]
-            self.workers.append(Worker(device, part, own, Tail(output, part)))
+            self.workers.append(Worker(device, part, list(inputs[number - 1]), Tail(output, part)))
 
     def run(self, resume: bool) -> Iterator[Entry]:
         """What becomes of each photo, as soon as it is in the journal."""
@@ -137,7 +148,7 @@ class Fleet:
 
 
 @contextmanager
-def listening(told: Connection, stream: Stream) -> Iterator[None]:
+def listening(told: Connection, stream: Stoppable) -> Iterator[None]:
     """Within, a process's stream is stopped or abandoned as its `Fleet` says; and stopped if that is gone."""
 
     def listen() -> None:

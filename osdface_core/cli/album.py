@@ -137,7 +137,9 @@ def follow(entries: Iterable[Entry], total: int | None, options: argparse.Namesp
 
 def restore_on_devices(inputs: Sequence[Input], options: argparse.Namespace) -> int:
     """Restore photos by a process a device. Returns how many failed. Raises as `restore_album`."""
-    fleet = Fleet(options.devices, partial(work_on_device, sendable(options)), options.shard, inputs, options.output)
+    parts = [options.shard.part(number, len(options.devices)) for number in range(1, len(options.devices) + 1)]
+    dealt = [[one for one in inputs if part.has(one.name)] for part in parts]
+    fleet = Fleet(options.devices, partial(work_on_device, sendable(options)), options.shard, dealt, options.output)
     with interruptible(fleet):
         entries = fleet.run(options.resume)
         failed, ended = follow(entries, None if options.resume else len(inputs), options)

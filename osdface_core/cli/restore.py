@@ -54,13 +54,17 @@ def run(options: argparse.Namespace) -> int:
     clips = [Path(one.path) for one in plan.inputs if options.frames or is_video(Path(one.name))]
     photos = [] if options.frames else [one for one in plan.inputs if not is_video(Path(one.name))]
     failed = len(plan.problems)
-    if (options.devices or options.ray) and (clips or options.into_file):
-        options.refuse("--devices and --ray are for photos that are restored into a folder")
+    if options.ray and (clips or options.into_file):
+        options.refuse("--ray is for photos that are restored into a folder")
+    if options.devices and photos and (clips or options.into_file):
+        options.refuse("--devices is for photos that are restored into a folder, or for videos")
     if options.ray:
         failed += restore_on_cluster(photos, options)
-    elif options.devices:
+    elif options.devices and photos:
         failed += restore_on_devices(photos, options)
     else:
+        if options.devices:
+            options.device = options.devices[0]  # which finds the faces
         networks = open_networks(options)
         if photos:
             failed += restore_album(photos, networks, options)
@@ -86,7 +90,8 @@ def find(options: argparse.Namespace) -> Plan:
     for problem in plan.problems:
         log.error("error: %s", problem)
     if options.into_file:
-        if options.resume or options.shard != Shard():
+        of_video = any(is_video(Path(one.name)) for one in plan.inputs)
+        if (options.resume and not of_video) or options.shard != Shard():
             options.refuse("--resume and --shard are for photos that are restored into a folder")
         if len(plan.inputs) > 1:
             options.refuse(f"{options.output}: {len(plan.inputs)} photos cannot go into one file, name a folder")

@@ -4,8 +4,8 @@ import argparse
 import logging
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from ..compositing.paste import Composite
+from ..album.fingerprint import of_file, of_options
 from ..devices import for_photos
 from ..errors import ImageError, OSDFaceError
-from ..faces import FaceReport, so_many
+from ..faces import FaceReport, Faces, so_many
 from ..files.formats import SUFFIXES as PHOTOS
 from ..files.names import is_apple_double
 from ..files.outputs import named, refuse_to_overwrite, write_json
@@ -29,8 +29,10 @@ from ..options import PhotoOptions, Video
 from ..serialization import Json, rounded
 from ..video.choose import select_tracks
 from ..video.restore import follow_faces, keep_people, restore_video
+from .album import modules, what_is_asked
 from .arguments import Arguments, add_options, validate
 from .choice import Choice
+from .clip_parts import how_of, images_of, restore_in_parts
 from .networks import with_bar
 
 log = logging.getLogger("osdface")
@@ -50,6 +52,8 @@ def check_video(options: argparse.Namespace) -> None:
         given = [name for name, value in (("--aligned", options.aligned), ("--faces", options.faces)) if value]
         if given:
             options.refuse(f"{', '.join(given)}: only for photos, leave it out for a video")
+    if options.frames and (options.devices or options.resume):
+        options.refuse("--devices and --resume are for photos and video files, leave them out with --frames")
 
 
 def is_video(path: Path) -> bool:
@@ -64,7 +68,7 @@ def restore_clips(
     options: argparse.Namespace,
 ) -> int:
     """Restore videos, or folders of frames, one after the other. Returns how many failed."""
-    how = tools | {"embedder": choice.embedder, **asdict(PhotoOptions.of(vars(options)))}
+    how = how_of(choice, tools, options)
     how["upscaler"] = None if how["upscaler"] is None else with_bar(how["upscaler"])
     failed = 0
     for path in clips:
@@ -72,6 +76,9 @@ def restore_clips(
         written = [output, output.with_suffix(".json")] if options.report else [output]
         try:
             with named(path):
+                if options.resume and output.exists():
+                    log.info("%s: %s is there already", path, output)
+                    continue
                 refuse_to_overwrite(written, options.force)
                 made = restore_clip(path, output, model, choice, options, how)
                 log.info("%s: %s -> %s", path, made["summary"], output)
@@ -113,8 +120,8 @@ def restore_clip(
             yield pixels.to(for_photos(options.device))
             bar.update()
 
-    entries: list[FaceReport] = []
-    with bar:
+    def find() -> Faces:
+        """The faces to restore, with all that is decided for people."""
         faces = follow_faces(
             frames(),
             choice.detected,
@@ -128,29 +135,37 @@ def restore_clip(
             faces = select_tracks(faces, options.select, options.count)
         if options.min_identity > 0 and choice.embedder is not None:
             faces = keep_people(frames(), faces, model, choice.embedder, PhotoOptions.of(vars(options)))
-            how = how | {"min_identity": 0.0}
-        parts = restore_video(
-            frames(keep=True), faces, model, steady=options.steady, tolerance=options.tolerance, **how
-        )
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if video is None:
-            output.mkdir(exist_ok=True)
-            for file, image in zip(files, chain.from_iterable(images_of(parts, entries)), strict=True):
-                write_photo(output / file.name, image[None], waiting.popleft())
+        return faces
+
+    entries: list[FaceReport] = []
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with bar:
+        if video is not None and (options.devices or options.resume):
+            key = key_of(source, model, choice, how, options)
+            count, entries = restore_in_parts(video, output, key, find, options)
         else:
-            write_video(output, images_of(parts, entries), video)
+            faces = find()
+            count, how = faces.frames, how | {"min_identity": 0.0}
+            parts = restore_video(
+                frames(keep=True), faces, model, steady=options.steady, tolerance=options.tolerance, **how
+            )
+            if video is None:
+                output.mkdir(exist_ok=True)
+                for file, image in zip(files, chain.from_iterable(images_of(parts, entries)), strict=True):
+                    write_photo(output / file.name, image[None], waiting.popleft())
+            else:
+                write_video(output, images_of(parts, entries), video)
     restored = sum(entry.restored for entry in entries)
-    summary = f"{restored} of {so_many(len(entries))} in {faces.frames} frames restored"
-    return {"summary": summary, "frames": faces.frames, "faces": [rounded(entry.to_json()) for entry in entries]}
+    summary = f"{restored} of {so_many(len(entries))} in {count} frames restored"
+    return {"summary": summary, "frames": count, "faces": [rounded(entry.to_json()) for entry in entries]}
 
 
-def images_of(parts: Iterable[Composite], entries: list[FaceReport]) -> Iterator[Tensor]:
-    """The images of a video's composites; what became of the faces is added to `entries`."""
-    first = 0
-    for part in parts:
-        entries += [replace(entry, face=replace(entry.face, frame=entry.face.frame + first)) for entry in part.report]
-        first += len(part.image)
-        yield part.image
+def key_of(
+    source: Path, model: OneStepModel | Restorer, choice: Choice, how: dict[str, Any], options: argparse.Namespace
+) -> str:
+    """The fingerprint of a video and of all that its restoration depends on."""
+    asked = what_is_asked(options) | asdict(Video.of(vars(options))) | {"source": of_file(source)}
+    return of_options(asked, modules(model, choice.detector, *how.values()))
 
 
 def frame_files(folder: Path) -> list[Path]:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from io import BytesIO
+from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +60,22 @@ class VideoFile:
         except (av.error.FFmpegError, UnicodeDecodeError) as error:
             raise ImageError(f"{self.path}: the video cannot be read ({error}). Is the file whole?") from error
 
-    def frames(self) -> Iterator[Tensor]:
-        """The frames in order, each [1,3,H,W] float32, 0..1. Raises ImageError where one cannot be read."""
+    def frames(self, first: int = 0) -> Iterator[Tensor]:
+        """The frames from `first` on, each [1,3,H,W] float32, 0..1. Raises ImageError where one cannot be read."""
         self.times = []
         with self.opened() as container:
             video = container.streams.video[0]
             video.thread_type = "AUTO"
             for frame in container.decode(video):
                 self.deep = frame.format.components[0].bits > 8
+                self.times.append(len(self.times) if frame.pts is None else frame.pts)
+                if len(self.times) <= first:
+                    continue
                 turns = round(frame.rotation / 90)
                 if not self.deep:
                     frame = frame.reformat(format="yuv444p")  # straight to RGB, 8 bits would come out darker
                 values = frame.to_ndarray(format=self.kind, **self.matrix("src_colorspace"))
                 values = np.rot90(values, turns)
-                self.times.append(len(self.times) if frame.pts is None else frame.pts)
                 pixels = torch.from_numpy(values.astype(np.float32) / (65535 if self.deep else 255))
                 yield pixels.permute(2, 0, 1)[None].contiguous()
 
@@ -92,14 +97,17 @@ def write_video(path: str | Path, frames: Iterator[Tensor], like: VideoFile) -> 
     """
     path, av = Path(path), library("av")
     kind = container_of(path)
-    options = {"movflags": "+faststart"} if kind != "matroska" else {}
     with (
         atomic_write(path) as partial,
         like.opened() as source,
         refused(path),
-        av.open(str(partial), "w", format=kind, options=options) as target,
+        av.open(str(partial), "w", format=kind, options=faststart(kind)) as target,
     ):
         write_streams(target, source, frames, like)
+
+
+def faststart(kind: str) -> dict[str, str]:
+    return {"movflags": "+faststart"} if kind != "matroska" else {}
 
 
 def check_output(path: Path, like: VideoFile) -> None:
@@ -137,36 +145,51 @@ def refused(path: Path) -> Iterator[None]:
 
 def write_streams(target: Any, source: Any, frames: Iterator[Tensor], like: VideoFile) -> None:
     """The frames and the sound into an open file, side by side."""
-    av = library("av")
+    video = add_video(target, like)
+    sound = Sound(target, source)
+    for time, packets in encoded(video, frames, like):
+        sound.copy_until(time * like.unit)
+        target.mux(packets)
+    sound.copy_until(inf)
+
+
+def add_video(target: Any, like: VideoFile) -> Any:
     video = target.add_stream("libx264", rate=like.rate, options=QUALITY)
     video.codec_context.time_base = like.unit
-    sound = {stream.index: target.add_stream_from_template(stream) for stream in source.streams.audio}
-    packets = source.demux(*source.streams.audio) if sound else iter(())
-    waiting, count = next(packets, None), 0
-    for batch in frames:
-        for image in batch:
-            if not count:
-                shape_stream(video, image.shape, like)
-            time = like.times[count]
-            while waiting is not None and (waiting.dts is None or waiting.dts * waiting.time_base <= time * like.unit):
-                waiting = forward(target, sound, waiting, packets)
-            levels = (image.permute(1, 2, 0).clamp(0, 1) * (65535 if like.deep else 255)).round().cpu().numpy()
-            frame = av.VideoFrame.from_ndarray(levels.astype(np.uint16 if like.deep else np.uint8), format=like.kind)
-            frame = frame.reformat(format=video.pix_fmt, **like.matrix("dst_colorspace"))
-            frame.pts, frame.time_base = time, like.unit
-            target.mux(video.encode(frame))
-            count += 1
-    target.mux(video.encode())
-    while waiting is not None:
-        waiting = forward(target, sound, waiting, packets)
+    return video
 
 
-def forward(target: Any, sound: dict[int, Any], packet: Any, packets: Iterator[Any]) -> Any:
-    """Copy a packet of sound. Returns the next one."""
-    if packet.dts is not None:
-        packet.stream = sound[packet.stream.index]
-        target.mux(packet)
-    return next(packets, None)
+def encoded(video: Any, frames: Iterator[Tensor], like: VideoFile, first: int = 0) -> Iterator[tuple[int, list[Any]]]:
+    """When each frame is shown, and the packets that are ready by then. first: which of the video's is the first."""
+    av, number = library("av"), first
+    for image in chain.from_iterable(frames):
+        if number == first:
+            shape_stream(video, image.shape, like)
+        levels = (image.permute(1, 2, 0).clamp(0, 1) * (65535 if like.deep else 255)).round().cpu().numpy()
+        frame = av.VideoFrame.from_ndarray(levels.astype(np.uint16 if like.deep else np.uint8), format=like.kind)
+        frame = frame.reformat(format=video.pix_fmt, **like.matrix("dst_colorspace"))
+        frame.pts, frame.time_base = like.times[number], like.unit
+        yield like.times[number], video.encode(frame)
+        number += 1
+    yield like.times[number - 1], video.encode()
+
+
+class Sound:
+    """The sound of a video, on its way into another."""
+
+    def __init__(self, target: Any, source: Any):
+        self.target = target
+        self.streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams.audio}
+        self.packets = source.demux(*source.streams.audio) if self.streams else iter(())
+        self.next = next(self.packets, None)
+
+    def copy_until(self, seconds: Fraction | float) -> None:
+        """Copy what is heard up to then."""
+        while self.next is not None and (self.next.dts is None or self.next.dts * self.next.time_base <= seconds):
+            if self.next.dts is not None:
+                self.next.stream = self.streams[self.next.stream.index]
+                self.target.mux(self.next)
+            self.next = next(self.packets, None)
 
 
 def shape_stream(video: Any, shape: torch.Size, like: VideoFile) -> None:
