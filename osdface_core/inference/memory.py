@@ -6,7 +6,7 @@ from ..devices import free_bytes
 from ..models.diffusion import OneStepModel
 from ..models.osdface import OSDFaceModel
 
-HELD = {"vre": 0.27e9, "encode": 0.55e9, "unet": 0.14e9, "decode": 0.67e9}
+HELD = {"vre": 0.21e9, "encode": 0.41e9, "unet": 0.14e9, "decode": 0.67e9}
 """Bytes that each part holds for a face of 512x512 pixels while it computes in float32, by `benchmarks/memory.py`.
 They grow with faces and pixels, and are half in half precision."""
 SPARE = 0.5e9

@@ -1,7 +1,9 @@
 """Encoder and decoder of an image: the halves of Stable Diffusion's VAE, and of the VQGAN behind OSDFace's prompt."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +25,11 @@ class Level(nn.Module):
         if attention:
             self.attentions = nn.ModuleList(ImageAttention(out, groups, EPS, ops) for _ in range(layers))
 
-    def forward(self, x: Tensor) -> Tensor:
-        attentions = getattr(self, "attentions", [None] * len(self.resnets))
-        for resnet, attention in zip(self.resnets, attentions, strict=True):
-            x = resnet(x)
-            x = x if attention is None else attention(x)
-        for resize in (*getattr(self, "downsamplers", ()), *getattr(self, "upsamplers", ())):
-            x = resize(x)
-        return x
+    def blocks(self) -> list[nn.Module]:
+        """In the order in which an image goes through them."""
+        each = (self.resnets, self.attentions) if hasattr(self, "attentions") else (self.resnets,)
+        resizes = (*getattr(self, "downsamplers", ()), *getattr(self, "upsamplers", ()))
+        return [*chain.from_iterable(zip(*each, strict=True)), *resizes]
 
 
 class Middle(nn.Module):
@@ -41,8 +40,9 @@ class Middle(nn.Module):
         self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups, EPS, ops) for _ in range(2))
         self.attentions = nn.ModuleList([ImageAttention(channels, groups, EPS, ops)])
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.resnets[1](self.attentions[0](self.resnets[0](x)))
+    def blocks(self) -> list[nn.Module]:
+        """In the order in which an image goes through them."""
+        return [self.resnets[0], self.attentions[0], self.resnets[1]]
 
 
 class Half(nn.Module, ABC):
@@ -62,7 +62,7 @@ class Half(nn.Module, ABC):
         return self.conv_out.weight
 
     @abstractmethod
-    def parts(self) -> list[nn.Module]:
+    def parts(self) -> list[Level | Middle]:
         """The levels and the middle, in order."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,17 +74,17 @@ class Half(nn.Module, ABC):
     def whole(self, x: Tensor) -> Tensor:
         run: Callable[[nn.Module, Tensor], Tensor] = recomputed if self.checkpointing else plainly
         x = apply_convolution(self.ops, self.conv_in, channels_last(x) if fused() else x)
-        for part in self.parts():
-            x = run(part, x)
+        for block in chain.from_iterable(part.blocks() for part in self.parts()):
+            x = run(block, x)  # nothing else holds on to what a block was given, which may be the largest of all
         return apply_convolution(self.ops, self.conv_out, x, norm=self.conv_norm_out, over=True)
 
 
-def plainly(part: nn.Module, x: Tensor) -> Tensor:
-    return part(x)
+def plainly(block: nn.Module, x: Tensor) -> Tensor:
+    return block(x)
 
 
-def recomputed(part: nn.Module, x: Tensor) -> Tensor:
-    made: Tensor = checkpoint(part, x, use_reentrant=False)
+def recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    made: Tensor = checkpoint(block, x, use_reentrant=False)
     return made
 
 
@@ -116,8 +116,8 @@ class Encoder(Half):
         self.conv_norm_out = ops.GroupNorm(groups, widths[-1], EPS)
         self.conv_out = ops.Conv2d(widths[-1], out, 3, padding=1)
 
-    def parts(self) -> list[nn.Module]:
-        return [*self.down_blocks, self.mid_block]
+    def parts(self) -> list[Level | Middle]:
+        return [*cast("Iterable[Level]", self.down_blocks), self.mid_block]
 
 
 class Decoder(Half):
@@ -150,5 +150,5 @@ class Decoder(Half):
         self.conv_norm_out = ops.GroupNorm(groups, widths[-1], EPS)
         self.conv_out = ops.Conv2d(widths[-1], out, 3, padding=1)
 
-    def parts(self) -> list[nn.Module]:
-        return [self.mid_block, *self.up_blocks]
+    def parts(self) -> list[Level | Middle]:
+        return [self.mid_block, *cast("Iterable[Level]", self.up_blocks)]
