@@ -30,6 +30,7 @@ STOREYS = (
         "faces",
         "batches",
         "devices",
+        "heap",
         "libraries",
         "limits",
         "command",

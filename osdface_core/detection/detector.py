@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..batches import in_batches
 from ..errors import ImageError
 from ..faces import MOST_FACES, Box, Face, FaceReport, Faces, check_image
+from ..heap import give_back
 from ..networks.retinaface import RetinaFaceNet, decode
 from ..options import Detect
 from .boxes import faces_of_boxes
@@ -177,6 +178,7 @@ class RetinaFace(nn.Module):
             own = (faces for batch in in_batches(len(numbers), at_once, work) for faces in batch)
             for number, faces in zip(numbers, own, strict=True):
                 found[number] = faces
+        give_back()
         return found
 
     @torch.no_grad()
