@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 
 from .devices import is_out_of_memory
+from .errors import OptionError
 
 Result = TypeVar("Result")
 
@@ -44,8 +45,10 @@ def in_passes(
     finish: waits for it and takes its result; False where the pass is void, and is to be made again.
     ahead: how many passes are begun before one is finished.
     Where the device runs out of memory, in either of them, what is under way is finished first; then the same slice is
-    tried again in halves, down to one face.
+    tried again in halves, down to one face. Raises OptionError where `size` is no number of faces.
     """
+    if not isinstance(size, int) or size < 1:
+        raise OptionError("batch_size", size, "it must be a whole number of 1 or more")
     todo, under_way = deque([(0, count)] if count else []), deque[tuple[slice, Result]]()
     done = 0
 

@@ -66,7 +66,7 @@ def check(known: "Field[Any]", value: object) -> None:
     if value is None and known.default is None:
         return
     kind = kind_of(known)
-    for one in (value,) if kind is not tuple or isinstance(value, str) else value:  # type: ignore[attr-defined]
+    for one in value if kind is tuple and isinstance(value, Collection) and not isinstance(value, str) else (value,):
         if about["choices"] and one not in about["choices"]:
             raise OptionError(known.name, one, f"it must be one of {', '.join(about['choices'])}")
     if kind not in (int, float):

@@ -29,6 +29,9 @@ from .recognition.embedders import Embedder
 from .recognition.identity import check_identity
 from .selection.select import select_by_limits
 
+LEAST_EXACT = 16
+"""Pixels that each side of an image must have to be processed at its own size."""
+
 
 class Restored(NamedTuple):
     """What became of crops, before they are pasted."""
@@ -197,6 +200,8 @@ def restore_stages(
     if background is not None and options.upscale != 1:
         problem = "the background that is given has its own size: leave upscale at 1, or leave the background out"
         raise OptionError("upscale", options.upscale, problem)
+    if background is not None:
+        check_image(background)
     stages = Stages(restorer, options, detector, **parts)
     if crops is not None:
         before = stages.pick(crops)
@@ -289,14 +294,18 @@ def restore_aligned(
         `osediff.restore_exactly`. They sample the posterior: give a seed.
     color: how it gets the image's colours: None as photos do by default, with `exact` not at all.
     options: the other fields of `options.Restore`, by their names; with `exact` OSEDiff's, and none of OSDFace.
-    Raises ImageError for an image that is not square, unless `exact`, and where the networks give no numbers.
+    Raises ImageError for an image that is not square, unless `exact`, or that is tiny, and where the networks give no
+    numbers; OptionError for an option that cannot be.
     """
     check_image(image)
+    Restore(seed=seed).validate()
     height, width = image.shape[2:]
     if exact and isinstance(model, OSEDiffModel):
         return restore_exactly(image, model, seed=seed, color=color or "none", **options)
     if exact and isinstance(model, OSDFaceModel):
         size = (model.config.crop_size, model.config.crop_size)
+        if min(height, width) < LEAST_EXACT:
+            raise ImageError(f"This image is {width}x{height}: its sides must have {LEAST_EXACT} pixels or more.")
         if height == width:
             image = F.interpolate(image, size, mode="bilinear", align_corners=True)
         image = upload(image, model.device)

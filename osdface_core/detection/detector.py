@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batches import in_batches
-from ..errors import ImageError
+from ..errors import ImageError, OptionError
 from ..faces import MOST_FACES, Box, Face, FaceReport, Faces, check_image
 from ..heap import give_back
 from ..networks.retinaface import RetinaFaceNet, decode
@@ -70,8 +70,13 @@ class RetinaFace(nn.Module):
             megapixels, and 8192 on its long side.
         any_rotation: look for faces on their side and upside down too, in four times the time. Without this such a face
             may be found with the landmarks of an upright one; it is left out then, if it is among the 100 surest.
+        Raises OptionError for a threshold or sides that cannot be, and ImageError where `image` is no such batch.
         """
         check_image(image)
+        Detect(threshold).validate()
+        low, high = short_side
+        if not 1 <= low <= high <= LONG_SIDE:
+            raise OptionError("short_side", short_side, f"it must be two numbers between 1 and {LONG_SIDE}, in order")
         frames, _, height, width = image.shape
         whole = [(frame, (0, 0, width, height)) for frame in range(frames)]
         found = self.detect_places(image, whole, threshold, short_side, any_rotation)

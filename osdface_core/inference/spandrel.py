@@ -99,6 +99,7 @@ class SpandrelRestorer:
         self, crops: FaceCrops, options: Restore, *, prompts: Prompts | None = None, on_batch: OnBatch | None = None
     ) -> FaceCrops:
         """Every crop restored, at the network's own size; the results stay where the crops are."""
+        options.validate()
         if prompts is not None:
             raise ImageError(f"{self.network.name} takes no prompt. Disconnect it, or take OSDFace for the model.")
         size = self.together(options, len(crops))

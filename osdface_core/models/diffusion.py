@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from ..devices import arithmetic, upload
+from ..errors import ImageError
 from ..files.mapped import MappedFile
 from ..limits import check_count, check_number
 from ..networks.config import NetworkConfig, UNetConfig, VAEConfig, frozen
@@ -156,6 +157,9 @@ class OneStepModel(nn.Module, ABC):
         shifts: dict[int, list[Tensor]] = {}
 
         def predict_noise(latents: Tensor, timestep: int, embeds: Tensor) -> Tensor:
+            wide, width = embeds.shape[-1], self.config.context_width
+            if wide != width:
+                raise ImageError(f"These prompts are {wide} wide, this model takes {width}. Encode them with it.")
             self.onload_part("unet")
             latents = upload(latents, self.device, self.precision.unet)
             with arithmetic(self.device, tf32=False):

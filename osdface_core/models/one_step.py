@@ -130,10 +130,15 @@ def restore_crops(
     """Every crop restored, in ceil(N / batch_size) passes; the results stay where the crops are.
 
     seed: None takes the mode of the VAE's posterior, the same result every time; a number samples it.
-    Raises ImageError where there is not one prompt for every crop, or the networks give no numbers.
+    Raises ImageError where there is not one prompt for every crop, or the networks give no numbers, and OptionError for
+    a batch size or a seed that cannot be.
     """
+    Restore(batch_size=batch_size, seed=seed).validate()
     if len(prompts) != len(crops):
         raise ImageError(f"There are {len(prompts)} prompts for {len(crops)} crops. Encode the prompts of these crops.")
+    if prompts.embeds.ndim != 3 or not prompts.embeds.is_floating_point():
+        given = f"{list(prompts.embeds.shape)} in {prompts.embeds.dtype}"
+        raise ImageError(f"Prompts must be numbers [N,T,D], not {given}. Encode the prompts of these crops.")
     if crops.size % 8 or crops.size < 64:
         raise ImageError(f"Crops of {crops.size} pixels a side cannot be restored: it takes 64 or more, in steps of 8.")
     images = torch.empty_like(crops.images)

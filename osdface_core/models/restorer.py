@@ -70,6 +70,7 @@ class OneStepRestorer(ABC):
         self, crops: FaceCrops, options: Restore, *, prompts: Prompts | None = None, on_batch: OnBatch | None = None
     ) -> FaceCrops:
         """Every crop restored. on_batch may end the work while prompts are made, too: then no face is done yet."""
+        options.validate()
         size = self.together(options, len(crops))
         if prompts is None:
             none_yet = on_batch and (lambda _done, count: on_batch(0, count))
