@@ -99,7 +99,7 @@ def commands(options: argparse.Namespace, rest: list[str]) -> list[list[str]]:
     if options.command == "lint":
         return [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"], [NODE_TYPES]]
     detector = ["--detector", options.detector] if options.detector else []
-    how = ["--report", "--force", *detector]
+    how = ["--report", "--compare", "--force", *detector]
     return [[near(ROOT / "osdface.py"), "restore", *options.photos, "-o", options.output, *how]]
 
 

@@ -59,6 +59,29 @@ def test_a_photo_goes_in_and_a_restored_photo_comes_out(tmp_path, messages):
     assert "1 of 1 face restored" in messages.text
 
 
+def test_a_photo_before_and_after_lies_beside_the_result(tmp_path, messages):
+    out = tmp_path / "large.png"
+    assert run("restore", PHOTO, "-o", out, "--faces", FACES, "--upscale", "1.5", "--compare") == 0
+    both = np.array(Image.open(tmp_path / "large.compare.jpg").convert("RGB")).astype(int)
+    after = np.array(Image.open(out).convert("RGB")).astype(int)
+    before = np.array(Image.open(PHOTO).convert("RGB").resize((768, 768), Image.Resampling.BICUBIC)).astype(int)
+    assert both.shape == (768, 2 * 768 + 4, 3)
+    for half, whole in ((both[:, :768], before), (both[:, -768:], after)):
+        assert np.abs(half - whole).mean() < 3
+    assert run("restore", PHOTO, "-o", out, "--faces", FACES, "--compare") == 1
+    out.unlink()
+    assert run("restore", PHOTO, "-o", out, "--faces", FACES, "--compare") == 1
+    assert "large.compare.jpg exists already" in messages.text
+
+
+def test_a_photo_whose_name_is_a_comparison_s_is_refused(tmp_path, capsys):
+    for name in ("a.png", "a.compare.jpg"):
+        Image.open(PHOTO).convert("RGB").save(tmp_path / name)
+    with pytest.raises(SystemExit):
+        run("restore", tmp_path, "-o", tmp_path / "out", "--compare")
+    assert "several photos would be written to" in capsys.readouterr().err
+
+
 def test_every_shared_photo_runs_through(shared, tmp_path, detector_file):
     """The main job on real photos with real detection."""
     folders = [shared / "images", shared / "images" / "derived"]

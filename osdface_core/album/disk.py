@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Condition
 
 from ..errors import ImageError
+from ..files.compare import compared, write_comparison
 from ..files.formats import SUFFIXES
 from ..files.outputs import refuse_to_overwrite, write_json
 from ..files.photos import Photo, encode_photo
@@ -17,11 +18,12 @@ from .under_way import Job
 class Disk:
     """Writes outputs by several threads at once, until it is closed."""
 
-    def __init__(self, report: Json | None = None, plain: bool = False):
+    def __init__(self, report: Json | None = None, plain: bool = False, compare: bool = False):
         """report: what each output's own report, a JSON file beside it, begins with; None for no such files.
         plain: write nothing of a photo but its pixels, and cut their values off, as the authors' program does.
+        compare: write a picture beside each output, too: the photo before and after.
         """
-        self.report, self.plain = report, plain
+        self.report, self.plain, self.compare = report, plain, compare
         self.closed, self.writing, self.changed = False, 0, Condition()
 
     def check_free(self, job: Job) -> None:
@@ -34,19 +36,23 @@ class Disk:
         refuse_to_overwrite(self.files_of(job), job.overwrite)
 
     def files_of(self, job: Job) -> list[Path]:
-        return [job.output] if self.report is None else [job.output, job.output.with_suffix(".json")]
+        beside = [job.output.with_suffix(".json")] if self.report is not None else []
+        return [job.output, *beside, *([compared(job.output)] if self.compare else [])]
 
     def encode(self, job: Job, photo: Photo) -> bytes:
         """The file for a photo that was restored."""
         return encode_photo(str(job.output), photo.pixels, None if self.plain else photo, truncate=self.plain)
 
     def write(self, job: Job, content: bytes, made: Json) -> None:
-        """A photo's file, and its report. Raises ImageError where it must not be written, OSError where it cannot."""
+        """A photo's file, and what lies beside it. Raises ImageError where they must not be written, OSError where they
+        cannot."""
         self.check_free(job)
         write_whole(job.output, content)
         if self.report is not None:
             about = {"input": str(job.input), "output": str(job.output), **self.report}
             write_json(job.output.with_suffix(".json"), about | made)
+        if self.compare:
+            write_comparison(job.input, job.output)
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -113,7 +113,7 @@ def make_stream(networks: Networks, options: argparse.Namespace) -> Stream:
     fingerprint = "" if options.into_file else of_options(what_is_asked(options), every)
     return Stream(
         work_of(networks, options),
-        Disk({"seed": options.seed} if options.report else None, options.exact),
+        Disk({"seed": options.seed} if options.report else None, options.exact, options.compare),
         options=fingerprint,
         memory=round(options.memory * 1e9),
     )

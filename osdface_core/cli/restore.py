@@ -3,10 +3,12 @@
 import argparse
 import logging
 import os
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PurePath
 
 from ..album.plan import Input, Plan, Shard, find_clash, find_inputs, find_overwritten, output_names
 from ..errors import OptionError
+from ..files.compare import SUFFIX, compared
 from ..files.formats import SUFFIXES
 from ..files.names import expand
 from ..files.places import place
@@ -43,6 +45,9 @@ def add_to(commands: Commands) -> None:
     add_options(restore, Paste)
     restore.set_defaults(color=None)  # not the same for --exact
     restore.add_argument("--report", action="store_true", help="write a JSON report beside every output")
+    restore.add_argument(
+        "--compare", action="store_true", help=f"write NAME{SUFFIX} beside every photo: before and after"
+    )
     restore.add_argument("--force", action="store_true", help="overwrite outputs that exist")
 
 
@@ -54,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     clips = [Path(one.path) for one in plan.inputs if options.frames or is_video(Path(one.name))]
     photos = [] if options.frames else [one for one in plan.inputs if not is_video(Path(one.name))]
     failed = len(plan.problems)
+    if options.compare and clips:
+        options.refuse("--compare is for photos, leave it out")
     if options.ray and (clips or options.into_file):
         options.refuse("--ray is for photos that are restored into a folder")
     if options.devices and photos and (clips or options.into_file):
@@ -97,7 +104,11 @@ def find(options: argparse.Namespace) -> Plan:
             options.refuse(f"{options.output}: {len(plan.inputs)} photos cannot go into one file, name a folder")
         return plan
     beside = options.report or (options.faces is not None and options.faces.is_dir())
-    clash = find_clash(output_names(plan.inputs, beside=beside))
+    names = output_names(plan.inputs, beside=beside)
+    if options.compare:
+        pictures = (compared(PurePath(name)).as_posix() for name in output_names(plan.inputs))
+        names = chain(names, output_names(plan.inputs) if beside else (), pictures)
+    clash = find_clash(names)
     if clash is not None:
         options.refuse(
             f"several photos would be written to {folder / clash}: restore them into folders of their own"
