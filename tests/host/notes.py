@@ -34,6 +34,8 @@ Press **Run**, then choose your own video in **Load Video**. To try its first se
 Put your photos into a folder inside ComfyUI's `input` folder, press **R**, and choose it in **Load Image (from
 Folder)**. They may differ in size: each goes through by itself.
 
+Faces that are sharp already stay as they are: `skip_sharp` is on here.
+
 For thousands of photos take the command: `osdface restore FOLDER -o OUT`.
 """,
     "Enlarge a photo and restore its faces": """

@@ -100,7 +100,7 @@ def enlarged(large: Prompt) -> Prompt:
 
 
 def album() -> Prompt:
-    return photo(PORTRAIT) | {"image": node("LoadImageDataSetFromFolder", folder=ALBUM)}
+    return photo(PORTRAIT, skip_sharp=True) | {"image": node("LoadImageDataSetFromFolder", folder=ALBUM)}
 
 
 def clip() -> Prompt:
