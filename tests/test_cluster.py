@@ -127,9 +127,9 @@ def test_a_pool_leaves_a_processor_for_reading():
     cluster.needs = {"num_cpus": 1}
     for processors, actors in ((1, 1), (2, 1), (16, 15), (1000, 100)):
         cluster.resources = {"CPU": processors}
-        assert cluster.size(blocks=100) == actors
+        assert cluster.size(photos=6400) == actors
     cluster.needs, cluster.resources = {"num_gpus": 1}, {"CPU": 64, "GPU": 8}
-    assert cluster.size(blocks=100) == 8
+    assert cluster.size(photos=6400) == 8
 
 
 @needs("ray", "upath")

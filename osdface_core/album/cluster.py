@@ -27,8 +27,9 @@ from .stream import Stream
 
 log = logging.getLogger("osdface")
 
-BLOCK = 64
-"""How many photos an actor is given at a time: what is done again, at most, in an object store when it dies."""
+BLOCK, BLOCKS = (64, 1024), 50
+"""How many photos an actor is given at a time, at least and at most, and how many blocks it is to have: in the hundred
+thousands they keep Ray busier than actors."""
 HERE = "here"
 """In place of an address: the cluster that a job of Ray's runs on, or one of this machine alone."""
 LEFT = "a process died twice on this photo. It is left as it is."
@@ -66,10 +67,10 @@ class Cluster:
         self.resources = self.ray.cluster_resources()
         self.needs = {"num_gpus": 1} if gpu and self.resources.get("GPU") else {"num_cpus": 1}
 
-    def size(self, blocks: int) -> int:
+    def size(self, photos: int) -> int:
         """How many actors there are to be: one for every GPU, or every processor but one, which reading may need."""
         most = self.resources.get("GPU", 0) if "num_gpus" in self.needs else self.resources.get("CPU", 1) - 1
-        return max(min(int(most), blocks), 1)
+        return max(min(int(most), -(-photos // BLOCK[0])), 1)
 
     def fingerprint(self) -> str:
         """Of the options and networks, as the actors have them. Raises what opening a stream raises there."""
@@ -81,14 +82,16 @@ class Cluster:
                 raise error.cause from error
             raise
 
-    def run(self, todo: Todo, overwrite: bool, size: int | None = None) -> Iterator[Entry]:
+    def run(self, todo: Todo, overwrite: bool, size: int | None = None, block: int | None = None) -> Iterator[Entry]:
         """What becomes of each photo, block after block. What is lost with its block has no entry.
 
-        size: how many actors.
+        size: how many actors. block: how many photos they are given at a time.
         """
         data, arrow, run = library("ray.data"), library("pyarrow"), secrets.token_hex(4)
         quiet(data)
-        tables = [self.ray.put(arrow.table(block)) for block in blocks_of(todo, overwrite)]
+        size = size or self.size(len(todo))
+        block = block or min(max(len(todo) // (BLOCKS * size), BLOCK[0]), BLOCK[1])
+        tables = [self.ray.put(arrow.table(one)) for one in blocks_of(todo, overwrite, block)]
         shared = None if is_away(self.output) else Journal(self.output, Shard(), {"ray": run}).path
         site = Site(self.open_stream, self.output, os.getcwd(), run, len(tables), shared)
         results = data.from_arrow_refs(tables).map_batches(
@@ -96,7 +99,7 @@ class Cluster:
             fn_constructor_args=(site,),
             batch_size=None,
             batch_format="pyarrow",
-            compute=data.ActorPoolStrategy(size=size or self.size(len(tables)), max_tasks_in_flight_per_actor=2),
+            compute=data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
             **self.needs,
         )
         for batch in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -205,10 +208,10 @@ def how_far(output: Path, shard: Shard, run: str) -> tuple[dict[str, Entry], Cou
     return known, deaths
 
 
-def blocks_of(todo: Todo, overwrite: bool) -> Iterator[dict[str, list[Any]]]:
+def blocks_of(todo: Todo, overwrite: bool, size: int = BLOCK[0]) -> Iterator[dict[str, list[Any]]]:
     """The photos in blocks, as columns of tables: those first that may have ended an earlier run, each alone."""
-    ours = chain(chunks(todo.unfinished, 1), chunks(chain(todo.changed, todo.failed), BLOCK))
-    blocks = chain(((photos, True) for photos in ours), ((photos, overwrite) for photos in chunks(todo.rest, BLOCK)))
+    ours = chain(chunks(todo.unfinished, 1), chunks(chain(todo.changed, todo.failed), size))
+    blocks = chain(((photos, True) for photos in ours), ((photos, overwrite) for photos in chunks(todo.rest, size)))
     for number, (photos, over) in enumerate(blocks):
         folders, names = zip(*photos, strict=True)
         count = len(photos)
