@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from ..files.places import afresh
 from ..serialization import Json
 from .parquet import LINE, read_lines, write_lines
 from .plan import JOURNAL, Shard, hashed
@@ -129,7 +130,7 @@ def new_name(shard: Shard, run: str) -> str:
 
 def parts(output: Path, pattern: str = "*") -> list[Path]:
     """The parts of the journal in an output folder, in the order in which they were begun."""
-    folder = output / JOURNAL
+    folder = afresh(output / JOURNAL)
     found = [*folder.glob(f"{pattern}.jsonl"), *folder.glob(f"{pattern}.parquet")]
     return sorted(found, key=lambda part: part.name)
 

@@ -63,9 +63,17 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
+def afresh(folder: Path) -> Any:
+    """The same folder. What its file system remembers of it is forgotten: others have written since."""
+    away: Any = folder
+    if is_away(folder):
+        away.fs.invalidate_cache()
+    return away
+
+
 def list_files(folder: Path, *, recursive: bool) -> dict[str, str]:
     """The files in a folder elsewhere, by their paths in it with slashes: their fingerprints."""
-    away: Any = folder
+    away = afresh(folder)
     found = away.fs.find(away.path, maxdepth=None if recursive else 1, detail=True)
     top = away.path.rstrip("/") + "/"
     return {name.removeprefix(top): fingerprint(about) for name, about in found.items() if name.startswith(top)}
