@@ -2,7 +2,7 @@
 
     python benchmarks/album.py plan --paths 1000000      # seconds and megabytes to plan, divide and resume
     python benchmarks/album.py files                     # CPU seconds a photo of 12 megapixels for reading and writing
-    python benchmarks/album.py waiting                   # a restorer that only waits, 1 s a batch: how long it idles
+    python benchmarks/album.py waiting                   # a device that only waits, 1 s a batch: how long it idles
     python benchmarks/album.py cores --photos 60         # how busy the cores are, one by one and as an album
 
 Prints Markdown.
@@ -30,6 +30,7 @@ from osdface_core.album.plan import Input, Shard, find_clash, find_inputs, find_
 from osdface_core.album.resume import jobs, left_to_do  # noqa: E402
 from osdface_core.album.stream import Stream  # noqa: E402
 from osdface_core.album.work import PhotoWork  # noqa: E402
+from osdface_core.detection.boxes import faces_of_boxes  # noqa: E402
 from osdface_core.files.photos import encode_photo  # noqa: E402
 from osdface_core.inference.restorer import as_restorer  # noqa: E402
 from osdface_core.options import PhotoOptions  # noqa: E402
@@ -130,15 +131,26 @@ def small_album(folder: Path, count: int) -> None:
     portrait = Image.open(ROOT / "photos" / "astronaut.png").convert("RGB")
     folder.mkdir()
     for number in range(count):
-        portrait.resize((400 + number % 5 * 20,) * 2).save(folder / f"{number:04}.jpg")
+        portrait.resize((side_of(number),) * 2).save(folder / f"{number:04}.jpg")
+
+
+def side_of(number: int) -> int:
+    return 400 + number % 5 * 20
+
+
+def known_face(name: str) -> osd.Faces:
+    """Of a photo of `small_album`: finding it is the device's work, too."""
+    side = side_of(int(Path(name).stem))
+    return faces_of_boxes([[(0.35 * side, 0.1 * side, 0.55 * side, 0.38 * side)]], side, side)
 
 
 def waiting(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=options.work) as place:
         folder = Path(place)
         small_album(folder / "in", options.photos)
-        restorer, detector = Waiting(1.0), osd.load_detector("starter")
-        stream = Stream(PhotoWork(Stages(restorer, PhotoOptions(), detector)))
+        restorer = Waiting(1.0)
+        on_host = PhotoOptions(color="none")  # colours are matched where crops are: on the device
+        stream = Stream(PhotoWork(Stages(restorer, on_host), known_face))
         began = time.process_time(), time.monotonic()
         done = list(stream.run(jobs(find_inputs([folder / "in"]).inputs, folder / "out", overwrite=False)))
     first, last = restorer.times[0][0], restorer.times[-1][1]
