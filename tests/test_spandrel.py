@@ -203,6 +203,18 @@ def test_a_file_that_ends_early_or_is_not_there_or_holds_something_else(file, tm
         load_restorer(ROOT / "osdface_core" / "weights" / "starter" / "starter.safetensors")
 
 
+def test_restoreformers_own_checkpoint_is_read_and_its_successor_told_apart(file, restorer, crops, tmp_path):
+    """As its authors' training writes them: beside the network there are its losses'."""
+    own = {f"vqvae.{key}": tensor for key, tensor in read_tensors(file)[0].items()}
+    torch.save({"state_dict": own | {"loss.logvar": torch.zeros(1)}, "epoch": 3}, tmp_path / "RestoreFormer.ckpt")
+    made = load_restorer(tmp_path / "RestoreFormer.ckpt").restore(crops, Restore()).images
+    assert torch.equal(made, restorer.restore(crops, Restore()).images)
+    more = {key.replace("up.5", "up.4"): tensor for key, tensor in own.items() if "decoder.up.5.attn" in key}
+    torch.save({"state_dict": own | more}, tmp_path / "RestoreFormer++.ckpt")
+    with pytest.raises(NotACheckpointError, match=r"this is RestoreFormer\+\+, .* Take RestoreFormer"):
+        load_restorer(tmp_path / "RestoreFormer++.ckpt")
+
+
 def test_codeformer_says_what_it_needs_and_on_which_terms(tmp_path, monkeypatch):
     monkeypatch.setattr("osdface_core.weights.spandrel.is_installed", lambda _name: False)
     keys = ("position_emb", "idx_pred_layer.1.weight", "quantize.embedding.weight", "encoder.blocks.0.weight")

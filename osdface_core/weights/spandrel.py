@@ -19,6 +19,11 @@ EXTRA = "spandrel_extra_arches"
 CODEFORMER = frozenset({"position_emb", "idx_pred_layer.1.weight", "quantize.embedding.weight"})
 """What tells a CodeFormer, whose code is not in spandrel itself."""
 
+AUTHORS = "vqvae."
+"""What the names of the network begin with in RestoreFormer's authors' own checkpoints; the others are of training."""
+ATTENTION = re.compile(r"decoder\.up\.(\d+)\.attn\.")
+"""The attention at each size of RestoreFormer's decoder: at one of them, and in RestoreFormer++ at two."""
+
 RESTORER, UPSCALERS = "FaceSR", ("SR", "Restoration")
 """spandrel's words for what networks are for."""
 
@@ -68,7 +73,12 @@ def read_network(path: str | Path) -> Descriptor:
     spandrel, path = library("spandrel"), locate(path)
     tensors = read_tensors(path)[0]
     check_honest(tensors, path)
+    own = {key.removeprefix(AUTHORS): tensor for key, tensor in tensors.items() if key.startswith(AUTHORS)}
+    tensors = own or tensors
     require_finite(tensors, path)
+    if len({found[1] for key in tensors if (found := ATTENTION.match(key))}) > 1:
+        problem = "this is RestoreFormer++, whose decoder attends at two sizes, which spandrel does not know."
+        raise NotACheckpointError(path, problem, "Take RestoreFormer: RestoreFormer.pth, or its authors' .ckpt of it.")
     architectures = spandrel.MAIN_REGISTRY.copy()
     if is_installed(EXTRA):
         architectures.add(*library(EXTRA).EXTRA_REGISTRY, ignore_duplicates=True)
