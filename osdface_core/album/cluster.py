@@ -63,7 +63,8 @@ class Cluster:
         try:
             self.ray.init(where, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ImageError(f"--ray {address}: the cluster cannot be reached ({error}).") from error
+            advice = "Check the address; where it asks for a token, RAY_AUTH_MODE=token has Ray send yours."
+            raise ImageError(f"--ray {address}: the cluster cannot be reached ({error}). {advice}") from error
         self.resources = self.ray.cluster_resources()
         self.needs = {"num_gpus": 1} if gpu and self.resources.get("GPU") else {"num_cpus": 1}
 

@@ -32,7 +32,8 @@ from ..album.under_way import Job
 from ..album.work import AlignedWork, PhotoWork, Work
 from ..compositing.upscale import Upscaler
 from ..errors import DeviceLostError, ImageError, OptionError, OSDFaceError
-from ..files.places import is_away
+from ..files.names import printable
+from ..files.places import has_scheme, is_away
 from ..inference.restorer import as_restorer
 from ..inference.spandrel import SpandrelRestorer
 from ..models.osediff import OSEDiffModel
@@ -255,7 +256,7 @@ def what_is_asked(options: argparse.Namespace) -> Json:
 
 def say(entry: Entry, options: argparse.Namespace, *, briefly: bool) -> None:
     """What became of a photo. briefly: only where a person should look."""
-    path = PurePath(entry.input)
+    path = printable(entry.input) if has_scheme(entry.input) else PurePath(entry.input)
     if entry.state != DONE:
         log.error("error: %s", entry.error)
     for note in entry.notes:
