@@ -130,7 +130,7 @@ def test_choosing_no_face_changes_nothing(host, choice):
         ({"match": {"source": ["other", 0]}, "paste": {"crops": ["match", 0]}}, "not of the same faces"),
         ({"set": {"images": ["two", 0]}}, "1 face crops, so 1 square images are needed, not 2"),
         ({"set": {"images": ["odd", 0]}, "odd": {"kind": "wide"}}, "1 square images are needed, not 1 of 512x256"),
-        ({"paste": {"image": ["two", 0]}}, "crops come from 1 image.s., the background has 2"),
+        ({"paste": {"image": ["two", 0]}}, "faces come from 1 image.s., the background has 2"),
         ({"paste": {"mask": ["odd", 1]}, "odd": {"image": ["two", 0]}}, r"mask must be \[1,512,512\]"),
     ],
 )

@@ -106,7 +106,7 @@ def paste_faces(
     check_image(image)
     frames, _, height, width = image.shape
     if frames != crops.faces.frames:
-        raise ImageError(f"The crops come from {crops.faces.frames} image(s), the background has {frames}.")
+        raise ImageError(f"The faces come from {crops.faces.frames} image(s), the background has {frames}.")
     if mask is not None and (mask.ndim != 3 or mask.shape[0] not in (1, frames) or mask.shape[1:] != (height, width)):
         expected = f"[{frames},{height},{width}], or [1,{height},{width}] for all images"
         raise ImageError(f"The mask must be {expected}, not {list(mask.shape)}.")

@@ -75,11 +75,13 @@ class Entry:
     @property
     def how_to_get(self) -> str:
         """What to tell a user who lacks these files."""
+        return f"Get it with the node Download Weights or `{command()} weights download {self.name}`, or {self.by_hand}"
+
+    @property
+    def by_hand(self) -> str:
+        """What to tell a user for whom a download did not work."""
         names = ", ".join(file.path for file in self.files)
-        return (
-            f"Get it with the node Download Weights or `{command()} weights download {self.name}`, "
-            f"or by hand: {names} from {self.page} into ComfyUI's models/{self.folder}."
-        )
+        return f"by hand: {names} from {self.page} into ComfyUI's models/{self.folder}."
 
 
 CATALOG = (

@@ -78,7 +78,9 @@ def download_file(file: File, entry: Entry, final: Path, on_progress: OnProgress
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise DownloadError(final, "it is not there, and downloads are off (HF_HUB_OFFLINE).", entry.how_to_get)
+        raise DownloadError(
+            final, "it is not there, and downloads are off (HF_HUB_OFFLINE).", f"Get it {entry.by_hand}"
+        )
     problems = []
     with session() as http:
         for source in entry.sources:
@@ -96,7 +98,7 @@ def download_file(file: File, entry: Entry, final: Path, on_progress: OnProgress
             if file.sha256 is None:
                 record_sha256(final, digest)
             return
-    advice = f"Try again later: what has arrived is kept. {entry.how_to_get}"
+    advice = f"Try again later: what has arrived is kept. Or get it {entry.by_hand}"
     raise DownloadError(final, f"no source has it ({'; '.join(problems)}).", advice)
 
 
