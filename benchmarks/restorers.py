@@ -1,11 +1,12 @@
 """Full-size restorers of spandrel's with seeded weights: our route beside their own networks, and what they cost.
 
-    python benchmarks/restorers.py --work DIR [--osdface BUNDLE] [--faces 2] [--threads 2] [--markdown FILE]
+    python benchmarks/restorers.py --work DIR [--osdface BUNDLE] [--osediff BUNDLE ...] [--faces 2] [--markdown FILE]
 
-With a bundle, OSDFace beside them. The files are written to DIR once, as the authors' are: 349 MB for GFPGAN, 291 for
-RestoreFormer; CodeFormer where the user has spandrel_extra_arches. Each network is loaded and run in a process of its
-own, and timed in seconds of the processor, which other programs change least. What a face holds on a card is traced on
-tensors without data (tests/cuda_trace.py): HELD in osdface_core/inference/spandrel.py is the most of them.
+With bundles, OSDFace and OSEDiff beside them, under the names of their files. The files are written to DIR once, as
+the authors' are: 349 MB for GFPGAN, 291 for RestoreFormer; CodeFormer where the user has spandrel_extra_arches. Each
+network is loaded and run in a process of its own, and timed in seconds of the processor, which other programs change
+least. What a face holds on a card is traced on tensors without data (tests/cuda_trace.py): HELD in
+osdface_core/inference/spandrel.py is the most of them.
 """
 
 import argparse
@@ -23,7 +24,6 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 COLUMNS = ("file, MB", "loading, CPU s", "a face, CPU s", "memory, GB", "held on a card, GB", "difference")
-OSDFACE = "OSDFace"
 
 
 def make(name: str) -> nn.Module:
@@ -70,6 +70,11 @@ def peak_gigabytes() -> float:
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
 
 
+def is_bundle(path: Path) -> bool:
+    """Whether a file is a model of one step, and none of spandrel's."""
+    return path.suffix == ".safetensors"
+
+
 def measure(name: str, path: Path, faces: int) -> dict[str, float]:
     """In this process: loading, restoring, and the largest difference from their own network."""
     from osdface_core import load_model, load_restorer
@@ -78,7 +83,7 @@ def measure(name: str, path: Path, faces: int) -> dict[str, float]:
     from osdface_core.options import Restore
 
     before, started = peak_gigabytes(), time.process_time()
-    restorer = as_restorer(load_model(path) if name == OSDFACE else load_restorer(path))
+    restorer = as_restorer(load_model(path) if is_bundle(path) else load_restorer(path))
     loading = time.process_time() - started
     crops = whole_crops(torch.rand(faces, 3, 512, 512, generator=torch.Generator().manual_seed(1)))
     started = time.process_time()
@@ -89,7 +94,7 @@ def measure(name: str, path: Path, faces: int) -> dict[str, float]:
         "a face, CPU s": (time.process_time() - started) / faces,
         "memory, GB": peak_gigabytes() - before,
     }
-    if name == OSDFACE:
+    if is_bundle(path):
         return found
     direct = descriptor(name, path)
     with torch.no_grad():
@@ -126,6 +131,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--work", type=Path, required=True)
     arguments.add_argument("--osdface", type=Path, help="a full-size bundle, measured beside them")
+    arguments.add_argument("--osediff", type=Path, nargs="+", default=[], help="full-size bundles of it, likewise")
     arguments.add_argument("--faces", type=int, default=2)
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--markdown", type=Path)
@@ -133,14 +139,14 @@ def main() -> None:
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     if options.one:
-        path = options.osdface if options.one == OSDFACE else write(options.one, options.work)
+        path = Path(options.one) if is_bundle(Path(options.one)) else write(options.one, options.work)
         sys.stdout.write(json.dumps(measure(options.one, path, options.faces)))
         return
     from importlib.util import find_spec
 
     options.work.mkdir(parents=True, exist_ok=True)
     names = [
-        *([OSDFACE] if options.osdface else []),
+        *(str(bundle) for bundle in (options.osdface, *options.osediff) if bundle),
         "GFPGAN",
         "RestoreFormer",
         *(["CodeFormer"] if find_spec("spandrel_extra_arches") else []),
@@ -148,13 +154,12 @@ def main() -> None:
     rows = [f"| | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name in names:
         command = [sys.executable, __file__, "--work", str(options.work), "--one", name]
-        command += ["--osdface", str(options.osdface)] if name == OSDFACE else []
         command += ["--faces", str(options.faces), "--threads", str(options.threads)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(done.stderr)
         found = json.loads(done.stdout.splitlines()[-1])
-        rows.append(f"| {name} | {' | '.join(f'{found[c]:.3g}' if c in found else '' for c in COLUMNS)} |")
+        rows.append(f"| {Path(name).name} | {' | '.join(f'{found[c]:.3g}' if c in found else '' for c in COLUMNS)} |")
     table = "\n".join(rows) + "\n"
     sys.stdout.write(table)
     if options.markdown:
