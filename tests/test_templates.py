@@ -106,5 +106,5 @@ def test_a_template_runs_on_the_first_click(page, title):
     posted = page.run()["prompt"]
     kinds = {node["type"] for node in workflow["nodes"]} - {NOTE}
     assert {node["class_type"] for node in posted.values()} == kinds
-    page.page.wait_for_function(SHOWN)
+    page.page.wait_for_function(SHOWN, timeout=120_000)
     assert page.page.evaluate(RED) == []
