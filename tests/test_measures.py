@@ -141,6 +141,10 @@ def test_fid_without_its_network_or_originals_is_a_sentence(tmp_path, monkeypatc
     assert "no originals" in frechet(["fid"], None)[1][0]
 
 
+def test_fid_asked_for_twice_is_one() -> None:
+    assert len(frechet(["fid", "psnr", "fid"], None)[1]) == 1
+
+
 def test_overlap_of_boxes() -> None:
     box = np.array(BOX)
     assert overlap(box, box) == pytest.approx(1)

@@ -82,7 +82,7 @@ def frechet(names: Sequence[str], originals: Path | None) -> tuple[list[Frechet]
     without photos.
     """
     found, missing = [], []
-    for name in names:
+    for name in dict.fromkeys(names):
         kind, _, folder = name.partition(":")
         if kind != "fid":
             continue
