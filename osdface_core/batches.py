@@ -47,7 +47,7 @@ def in_passes(
     Where the device runs out of memory, in either of them, what is under way is finished first; then the same slice is
     tried again in halves, down to one face. Raises OptionError where `size` is no number of faces.
     """
-    if not isinstance(size, int) or size < 1:
+    if count and (not isinstance(size, int) or size < 1):
         raise OptionError("batch_size", size, "it must be a whole number of 1 or more")
     todo, under_way = deque([(0, count)] if count else []), deque[tuple[slice, Result]]()
     done = 0

@@ -75,8 +75,8 @@ class RetinaFace(nn.Module):
         check_image(image)
         Detect(threshold).validate()
         low, high = short_side
-        if not 1 <= low <= high <= LONG_SIDE:
-            raise OptionError("short_side", short_side, f"it must be two numbers between 1 and {LONG_SIDE}, in order")
+        if not 1 <= low <= high:
+            raise OptionError("short_side", short_side, "it must be two numbers of 1 or more, the smaller first")
         frames, _, height, width = image.shape
         whole = [(frame, (0, 0, width, height)) for frame in range(frames)]
         found = self.detect_places(image, whole, threshold, short_side, any_rotation)
