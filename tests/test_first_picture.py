@@ -18,8 +18,9 @@ from osdface_core.recognition.embedders import load_embedder
 from osdface_core.recognition.identity import embed_aligned
 
 SIZE = 256
-ROOM = {"identity": 0.0, "landmarks": 1.0, "perceptual distance": 0.0}
-"""How much worse a figure may be: landmarks alone, found in blurred faces, wander by about a pixel of the crop."""
+ROOM = {"identity": 0.02, "landmarks": 1.0, "perceptual distance": 0.0}
+"""How much worse a figure may be: landmarks found in blurred faces wander by about a pixel of the crop, and the identity
+of one such face by 0.02 where it is moved by two."""
 
 
 @pytest.fixture(scope="module")
