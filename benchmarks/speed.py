@@ -28,7 +28,6 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
-from authors_procedure import select_tokens  # noqa: E402
 from contestants import STAGES, Authors, Contestant, Ours, Theirs, take_turn  # noqa: E402
 from parity import recipe  # noqa: E402
 
@@ -137,6 +136,8 @@ def compete(chosen: argparse.Namespace) -> Figures:
 
 def token_selection(device: str, batch: int = 8) -> Figures:
     """Seconds to choose the tokens of a batch: ours together, theirs face by face."""
+    from authors_procedure import select_tokens  # here, for with it come libraries that no process of ours holds
+
     config = VREConfig()
     quantizer = VectorQuantizer(config).to(device).requires_grad_(False)
     torch.nn.init.normal_(quantizer.embedding)

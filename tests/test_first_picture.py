@@ -19,8 +19,8 @@ from osdface_core.recognition.identity import embed_aligned
 
 SIZE = 256
 ROOM = {"identity": 0.02, "landmarks": 1.0, "perceptual distance": 0.0}
-"""How much worse a figure may be: landmarks found in blurred faces wander by about a pixel of the crop, and the identity
-of one such face by 0.02 where it is moved by two."""
+"""How much worse a figure may be: landmarks found in blurred faces wander by about a pixel of the crop, and identity by
+0.02 where such a face is moved by two."""
 
 
 @pytest.fixture(scope="module")
