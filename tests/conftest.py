@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,10 @@ def osediff(osediff_files: Path) -> OSEDiffModel:
     return load_osediff(osediff_files / "osediff_face.pkl", osediff_files / "sd21base")
 
 
-@pytest.fixture(scope="session", params=["stand-in", "ComfyUI"])
-def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running host with our nodes: the stand-in, and a real ComfyUI where COMFYUI_PATH names a checkout."""
-    base = tmp_path_factory.mktemp("host")
-    furnish(base, SHARED if SHARED.is_dir() else None)
-    if request.param == "stand-in":
+@contextmanager
+def running(kind: str, base: Path) -> Iterator[Server]:
+    """A host of its own, the stand-in or a real ComfyUI where COMFYUI_PATH names a checkout; else the test skips."""
+    if kind == "stand-in":
         server = start_standin(base)
     elif "COMFYUI_PATH" in os.environ:
         server = start_comfyui(base, Path(os.environ["COMFYUI_PATH"]))
@@ -78,6 +77,15 @@ def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         pytest.skip("no ComfyUI: set COMFYUI_PATH to a checkout (and COMFYUI_PYTHON to its Python)")
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session", params=["stand-in", "ComfyUI"])
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running host with our nodes: the stand-in, and a real ComfyUI where COMFYUI_PATH names a checkout."""
+    base = tmp_path_factory.mktemp("host")
+    furnish(base, SHARED if SHARED.is_dir() else None)
+    with running(request.param, base) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

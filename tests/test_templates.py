@@ -1,12 +1,9 @@
 """The templates: a first click on a fresh host gives a picture, and nothing in them is hidden or unknown."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from host.client import start_comfyui, start_standin
+from conftest import ROOT, running
 from host.frontend import CHROMIUM, open_frontend
 from host.layout import hidden_links, overlaps
 from host.make_templates import CORE, NOTE, about_pack
@@ -73,15 +70,8 @@ def test_a_template_saves_what_it_makes_and_compares_it(title):
 @pytest.fixture(scope="module", params=["stand-in", "ComfyUI"])
 def fresh(request, tmp_path_factory):
     """A host in which there is nothing but the pack."""
-    base = tmp_path_factory.mktemp("fresh")
-    if request.param == "stand-in":
-        server = start_standin(base)
-    elif "COMFYUI_PATH" in os.environ:
-        server = start_comfyui(base, Path(os.environ["COMFYUI_PATH"]))
-    else:
-        pytest.skip("no ComfyUI: set COMFYUI_PATH to a checkout (and COMFYUI_PYTHON to its Python)")
-    yield server
-    server.stop()
+    with running(request.param, tmp_path_factory.mktemp("fresh")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["drawn", "Nodes 2.0"])

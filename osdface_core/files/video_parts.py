@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..libraries import library
 from .atomic_write import atomic_write
-from .videos import Sound, VideoFile, add_video, container_of, encoded, faststart, refused
+from .videos import Sound, VideoFile, add_video, encoded, new_video, refused
 
 SUFFIX = ".mkv"
 """Of parts."""
@@ -32,16 +32,9 @@ def join_parts(path: Path, parts: Sequence[Path], like: VideoFile, times: Sequen
     times: when each frame is shown, as `like.times` has it: a part's own times are rounded.
     Raises ImageError and OSError as `write_video`.
     """
-    av, kind = library("av"), container_of(path)
     shown = list(presentation(parts, times))
     decoded = decoding_times(shown)
-    with (
-        atomic_write(path) as partial,
-        like.opened() as source,
-        refused(path),
-        av.open(str(partial), "w", format=kind, options=faststart(kind)) as target,
-        av.open(str(parts[0])) as first,
-    ):
+    with new_video(path, like) as (target, source), library("av").open(str(parts[0])) as first:
         video = target.add_stream_from_template(first.streams.video[0])
         video.time_base = like.unit
         sound = Sound(target, source)

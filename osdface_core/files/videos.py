@@ -95,19 +95,22 @@ def write_video(path: str | Path, frames: Iterator[Tensor], like: VideoFile) -> 
     like: the video they were made from, while it is read: its timing and its sound are kept.
     Raises ImageError where this kind of file is not written, or cannot hold the sound; OSError where the disk fails.
     """
-    path, av = Path(path), library("av")
-    kind = container_of(path)
+    with new_video(Path(path), like) as (target, source):
+        write_streams(target, source, frames, like)
+
+
+@contextmanager
+def new_video(path: Path, like: VideoFile) -> Iterator[tuple[Any, Any]]:
+    """A video to write into, in place when it is whole, and the one it is made from. Raises as `write_video`."""
+    av, kind = library("av"), container_of(path)
+    options = {"movflags": "+faststart"} if kind != "matroska" else {}
     with (
         atomic_write(path) as partial,
         like.opened() as source,
         refused(path),
-        av.open(str(partial), "w", format=kind, options=faststart(kind)) as target,
+        av.open(str(partial), "w", format=kind, options=options) as target,
     ):
-        write_streams(target, source, frames, like)
-
-
-def faststart(kind: str) -> dict[str, str]:
-    return {"movflags": "+faststart"} if kind != "matroska" else {}
+        yield target, source
 
 
 def check_output(path: Path, like: VideoFile) -> None:
