@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,6 +120,8 @@ def hub(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     for name in ("HOME", "USERPROFILE"):  # nobody has agreed to a licence
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    if folders := sys.modules.get("pack.nodes.folders"):  # nor what an earlier test has found or downloaded
+        monkeypatch.setattr(folders, "_found", {})
     return server
 
 

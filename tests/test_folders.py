@@ -74,7 +74,6 @@ def bare(hub, inside, monkeypatch):
     module = sys.modules["pack.nodes.folders"]
     monkeypatch.setattr(module.folder_paths, "get_filename_list", lambda key: [])
     monkeypatch.setattr(sys.modules["pack.osdface_core.weights.find"], "other_packages", list)
-    monkeypatch.setattr(module, "_found", {})
     return module
 
 
