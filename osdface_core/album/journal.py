@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from ..files.places import afresh
+from ..files.places import afresh, is_away
 from ..serialization import Json
 from .parquet import LINE, read_lines, write_lines
 from .plan import JOURNAL, Shard, hashed
@@ -129,8 +129,10 @@ def new_name(shard: Shard, run: str) -> str:
 
 
 def parts(output: Path, pattern: str = "*") -> list[Path]:
-    """The parts of the journal in an output folder, in the order in which they were begun."""
+    """The parts of the journal in an output folder, in the order in which they were begun. Raises OSError."""
     folder = afresh(output / JOURNAL)
+    if not is_away(folder) and folder.is_dir():
+        os.scandir(folder).close()  # raises OSError where it cannot be looked into, which `glob` passes over
     found = [*folder.glob(f"{pattern}.jsonl"), *folder.glob(f"{pattern}.parquet")]
     return sorted(found, key=lambda part: part.name)
 

@@ -15,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import OSDFaceError
 from ..files.names import printable
+from ..files.outputs import told
 from . import detect, doctor, evaluate, report, restore, train, weights
 from .outputs import set_up_messages
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code: int = options.run(options)
             return code
     except (OSDFaceError, OSError) as error:
-        log.error("error: %s", error)
+        log.error("error: %s", told(error))
         return 1
     except KeyboardInterrupt as stop:
         log.error("interrupted: what is written so far is whole%s", f". {stop}" if str(stop) else "")

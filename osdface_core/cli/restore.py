@@ -11,7 +11,8 @@ from ..errors import OptionError
 from ..files.compare import SUFFIX, compared
 from ..files.formats import SUFFIXES
 from ..files.names import expand
-from ..files.places import place
+from ..files.outputs import refuse_unwritable
+from ..files.places import is_away, place
 from ..options import Choose, Detect, Load, Paste, PhotoOptions, Restore, Video
 from .album import add_album, check_album, restore_album, restore_on_cluster, restore_on_devices
 from .arguments import Commands, add_options, flags_given, refuse, validate
@@ -65,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
         options.refuse("--ray is for photos that are restored into a folder")
     if options.devices and photos and (clips or options.into_file):
         options.refuse("--devices is for photos that are restored into a folder, or for videos")
+    if photos and not (options.into_file or is_away(options.output)):
+        refuse_unwritable(options.output)
     if options.ray:
         failed += restore_on_cluster(photos, options)
     elif options.devices and photos:

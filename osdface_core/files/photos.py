@@ -156,6 +156,8 @@ def refusing(path: Path) -> Iterator[None]:
         raise ImageError(f"{path}: {error}") from error
     except FileNotFoundError as error:
         raise ImageError(f"{path}: there is no such file. Check the path.") from error
+    except PermissionError as error:
+        raise ImageError(f"{path}: the system does not let it be read ({error.strerror or error}).") from error
     except UnidentifiedImageError as error:
         expected = ", ".join(READ_SUFFIXES)
         raise ImageError(f"{path}: this is not an image that can be read. Expected {expected}.") from error

@@ -42,7 +42,10 @@ def locate(path: str | Path) -> Path:
         if entry.name == str(path) and not Path(path).exists():
             found = find(entry)
             if found is None:
-                raise WeightsNotFoundError(path, "it is not on this machine.", entry.how_to_get)
+                folder = models_folder()
+                locked = folder.is_dir() and not is_open(folder)
+                problem = f"{folder} must not be looked into." if locked else "it is not on this machine."
+                raise WeightsNotFoundError(path, problem, entry.how_to_get)
             return found
     return Path(path)
 
@@ -53,6 +56,15 @@ def other_packages() -> Iterator[Path]:
     if spec and spec.origin:
         yield Path(spec.origin).parent / "weights"
     yield Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def is_open(folder: Path) -> bool:
+    """Whether the system lets us look into a folder."""
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def is_there(path: Path, file: File) -> bool:
