@@ -1,9 +1,10 @@
-"""Albums of noise, and a restorer that is done at once, to test the stream with."""
+"""Albums of noise, and a restorer that is done at once, to test the stream with; and of portraits, for the command."""
 
+import json
 import time
 
 import numpy as np
-from conftest import face_at
+from conftest import ROOT, face_at
 from PIL import Image
 
 from osdface_core import Faces, ImageError
@@ -46,6 +47,20 @@ def album(folder, counts, size=(120, 160)):
         own = tuple(face_at(20 + 5 * n, 60, 30, index=n) for n in range(count))
         faces[f"{number:03}.png"] = Faces(own, 1, *size)
     return faces
+
+
+def portraits(folder, count):
+    """Small portraits, and the faces in them beside them, as `--faces` takes them."""
+    folder.mkdir()
+    photo = Image.open(ROOT / "photos" / "astronaut.png").resize((128, 128))
+    data = json.loads((ROOT / "photos" / "astronaut.json").read_text(encoding="utf-8")) | {"height": 128, "width": 128}
+    for face in data["faces"]:
+        face["box"] = [value / 4 for value in face["box"]]
+        face["landmarks"] = [[x / 4, y / 4] for x, y in face["landmarks"]]
+    for number in range(count):
+        photo.save(folder / f"{number:02}.png")
+        (folder / f"{number:02}.json").write_text(json.dumps(data), encoding="utf-8")
+    return folder
 
 
 def stream_of(restorer, faces, **how):

@@ -1,6 +1,5 @@
 """Albums by the command: resumed, interrupted, killed, on several devices."""
 
-import json
 import logging
 import os
 import shutil
@@ -10,6 +9,7 @@ import sys
 import time
 
 import pytest
+from albums import portraits
 from conftest import ROOT
 from PIL import Image
 
@@ -115,18 +115,7 @@ def wait_until(happens, seconds=300):
 
 @pytest.fixture
 def slow_album(tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    photo = Image.open(PHOTO).resize((128, 128))
-    data = json.loads(FACES.read_text(encoding="utf-8"))
-    data |= {"height": 128, "width": 128}
-    for face in data["faces"]:
-        face["box"] = [value / 4 for value in face["box"]]
-        face["landmarks"] = [[x / 4, y / 4] for x, y in face["landmarks"]]
-    for number in range(60):
-        photo.save(folder / f"{number:02}.png")
-        (folder / f"{number:02}.json").write_text(json.dumps(data), encoding="utf-8")
-    return folder
+    return portraits(tmp_path / "in", 60)
 
 
 def test_ctrl_c_finishes_what_is_begun_a_second_one_stops_at_once_and_a_killed_run_is_resumed(slow_album, tmp_path):

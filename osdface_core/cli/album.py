@@ -84,9 +84,12 @@ def restore_album(inputs: Sequence[Input], networks: Networks, options: argparse
     Raises KeyboardInterrupt where Ctrl-C ended it in good order, and ImageError where nothing more can be written.
     """
     stream, todo = open_stream(inputs, networks, options)
-    with interruptible(stream):
-        failed, _ = follow(restored(stream, todo, options), len(todo), options)
     again = "" if stream.journal is None else "The same command with --resume goes on."
+    with interruptible(stream):
+        try:
+            failed, _ = follow(restored(stream, todo, options), len(todo), options)
+        except DeviceLostError as error:
+            raise DeviceLostError(f"{error} {again or 'Run the same command again.'}") from error
     if stream.full:
         raise ImageError(f"{options.output}: nothing more can be written there. Make room. {again}".rstrip())
     if stream.stopped:

@@ -60,7 +60,7 @@ def named(path: Path) -> Iterator[None]:
     except Exception as error:
         if is_lost(error):
             said = str(error).partition("\n")[0]
-            advice = "Only another process can use it again: run the same command again."
+            advice = "Only another process can use it again."
             raise DeviceLostError(f"{path}: the device has failed ({said}). {advice}") from error
         place = traceback.extract_tb(error.__traceback__)[-1]
         fault = f"{type(error).__name__}: {error}; {Path(place.filename).name}, line {place.lineno}"
