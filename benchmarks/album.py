@@ -1,6 +1,6 @@
 """What an album costs beside its faces, and how busy it keeps what restores them.
 
-    python benchmarks/album.py plan --paths 1000000      # seconds and megabytes to plan, divide and resume
+    python benchmarks/album.py plan --paths 1000000      # seconds and megabytes to plan, divide, resume and report
     python benchmarks/album.py files                     # CPU seconds a photo of 12 megapixels for reading and writing
     python benchmarks/album.py waiting                   # a device that only waits, 1 s a batch: how long it idles
     python benchmarks/album.py cores --photos 60         # how busy the cores are, one by one and as an album
@@ -10,12 +10,13 @@ Prints Markdown.
 
 import argparse
 import os
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,10 +27,12 @@ sys.path[:0] = [str(ROOT)]
 
 import osdface_core as osd  # noqa: E402
 from osdface_core.album.journal import DONE, Entry, Journal, entries, marks  # noqa: E402
-from osdface_core.album.plan import Input, Shard, find_clash, find_inputs, find_overwritten, output_names  # noqa: E402
+from osdface_core.album.plan import Shard, find_clash, find_inputs, find_overwritten, output_names  # noqa: E402
+from osdface_core.album.report import as_csv, as_page, sum_up  # noqa: E402
 from osdface_core.album.resume import jobs, left_to_do  # noqa: E402
 from osdface_core.album.stream import Stream  # noqa: E402
 from osdface_core.album.work import PhotoWork  # noqa: E402
+from osdface_core.cli.report import write as write_report  # noqa: E402
 from osdface_core.detection.boxes import faces_of_boxes  # noqa: E402
 from osdface_core.files.photos import encode_photo  # noqa: E402
 from osdface_core.inference.restorer import as_restorer  # noqa: E402
@@ -37,6 +40,8 @@ from osdface_core.options import PhotoOptions  # noqa: E402
 from osdface_core.pipeline import Stages, restore_image  # noqa: E402
 
 FACE = {"frame": 0, "index": 0, "box": [1.25, 2.5, 3.75, 4.5], "score": 0.99, "landmarks": [[1.5, 2.5]] * 5}
+OUTCOME = {"restored": True, "reason": "", "identity": 0.91}
+SECONDS = {"read": 0.2511, "cut": 0.0123, "restore": 0.0131, "paste": 0.1512, "write": 0.0021}
 MILLISECONDS = 13
 """What a face takes on a fast card, as README.md models it."""
 
@@ -47,13 +52,16 @@ def row(*values: object) -> None:
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
     """CPU seconds, and by how many megabytes the process grew at its largest."""
-    before, began = peak(), time.process_time()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+    before, began = memory("VmRSS"), time.process_time()
     work()
-    return time.process_time() - began, peak() - before
+    return time.process_time() - began, memory("VmHWM") - before
 
 
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory(kind: str) -> float:
+    """Megabytes, under a name that Linux has for them."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split(f"{kind}:")[1].split()[0]) / 1024
 
 
 def plan(options: argparse.Namespace) -> None:
@@ -63,7 +71,7 @@ def plan(options: argparse.Namespace) -> None:
         folder = Path(place)
         listing = folder / "list.txt"
         listing.write_text("".join(f"photos/{n % 1000:03}/IMG_{n:07}.jpg\n" for n in range(count)), encoding="utf-8")
-        kept: dict[str, list[Input]] = {}
+        kept: dict[str, Any] = {}
         row(f"{count} paths", "CPU seconds", "MB more at the peak")
         row(*["---"] * 3)
         read = lambda: kept.update(all=find_inputs([Path(f"@{listing}")], recursive=True).inputs)  # noqa: E731
@@ -74,14 +82,21 @@ def plan(options: argparse.Namespace) -> None:
         row("take the third of eight parts", *timed(lambda: [one for one in kept["all"] if shard.has(one.name)]))
         journal = Journal(folder / "out", Shard(), {})
 
+        done = Entry("", "", DONE, "1 of 1 face restored", faces=(FACE | OUTCOME,), seconds=SECONDS)
+        done = replace(done, width=4000, height=3000, options="0" * 16, source="5123456-1764140400123456789")
+
         def write() -> None:
             for one in kept["all"]:
                 journal.add(Entry(one.path, one.name, "begun"))
-                journal.add(Entry(one.path, one.name, DONE, faces=(FACE,), options="0" * 16, source="123456-1" * 2))
+                journal.add(replace(done, input=one.path, output=one.name))
 
         row("write the journal", *timed(write))
         row("read it", *timed(lambda: marks(entries(folder / "out"))))
         row("decide what is left (no output is there)", *timed(lambda: left_to_do(kept["all"], folder / "out", "")))
+        row("report: text", *timed(lambda: kept.update(summary=sum_up(folder / "out"))))
+        row("report: CSV", *timed(lambda: write_report(folder / "t.csv", as_csv(folder / "out"))))
+        html = lambda: write_report(folder / "t.html", as_page(folder / "out", kept["summary"], 0))  # noqa: E731
+        row("report: page without photos", *timed(html))
         print(f"\nThe journal has {journal.path.stat().st_size / count:.0f} bytes a photo.")  # noqa: T201
 
 

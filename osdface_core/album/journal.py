@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Lock
@@ -61,15 +61,19 @@ class Entry:
 
     def to_json(self) -> Json:
         """Without what is empty."""
-        return {name: value for name, value in asdict(self).items() if value or name in ("input", "output", "state")}
+        every = ((name, getattr(self, name)) for name in FIELDS)
+        return {name: value for name, value in every if value or name in ("input", "output", "state")}
 
     @classmethod
     def from_json(cls, data: Json) -> "Entry":
         """Raises TypeError or KeyError where this is no entry."""
-        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        known = {name: data[name] for name in FIELDS if name in data}
         for name in ("faces", "notes"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)
+
+
+FIELDS = tuple(field.name for field in fields(Entry))
 
 
 class Journal:

@@ -37,7 +37,10 @@ class Summary:
     seconds: Counter[str] = field(default_factory=Counter)
     """By step, of all photos together."""
     slowest: list[Entry] = field(default_factory=list)
-    failures: list[Entry] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    """Inputs and their errors."""
+    to_show: int = 0
+    """How many photos there are to show before and after."""
 
 
 def last_entries(output: Path) -> Iterator[Entry]:
@@ -57,10 +60,11 @@ def sum_up(output: Path) -> Summary:
         summary.restored += sum(face["restored"] for face in entry.faces)
         summary.reasons.update(reason_of(face["reason"]) for face in entry.faces if not face["restored"])
         summary.seconds.update(entry.seconds or {})
+        summary.to_show += has_restored(entry)
         if entry.state == DONE:
             summary.slowest = nlargest(SLOWEST, (*summary.slowest, entry), key=duration)
         elif entry.state == FAILED:
-            summary.failures.append(entry)
+            summary.failures.append((entry.input, entry.error.removeprefix(f"{entry.input}: ")))
     if not summary.states:
         raise ImageError(f"{output}: no journal is in this folder. Name the one that photos were restored into.")
     return summary
@@ -90,11 +94,10 @@ def figures(summary: Summary) -> dict[str, object]:
 
 def tables(summary: Summary) -> list[Table]:
     """What is to be known then."""
-    failures = [(entry.input, entry.error.removeprefix(f"{entry.input}: ")) for entry in summary.failures]
     spent = [(step, seconds) for step, seconds in summary.seconds.most_common()]
     slow = [(entry.input, duration(entry), len(entry.faces), size_of(entry)) for entry in summary.slowest]
     return [
-        Table("Failures", ("photo", "error"), failures),
+        Table("Failures", ("photo", "error"), summary.failures),
         Table("Faces left as they were", ("reason", "faces"), summary.reasons.most_common()),
         Table("Seconds by step", ("step", "seconds"), spent, "Of all photos together; steps run beside each other."),
         Table("The slowest photos", ("photo", "seconds", "faces", "size"), slow),
@@ -151,19 +154,22 @@ def as_page(output: Path, summary: Summary, most: int) -> Iterator[str]:
     of_album = [
         Table(it.name, it.columns, it.rows[:MOST_ROWS], it.note or left_off(len(it.rows))) for it in tables(summary)
     ]
-    yield from page(f"Restored: {output.resolve().name}", figures(summary), of_album, pairs(output, most))
+    yield from page(
+        f"Restored: {output.resolve().name}", figures(summary), of_album, pairs(output, summary.to_show, most)
+    )
 
 
 def left_off(count: int) -> str:
     return f"{count - MOST_ROWS} more are in the CSV file." if count > MOST_ROWS else ""
 
 
-def pairs(output: Path, most: int) -> Iterator[Pair]:
-    """Photos before and after; those that are not there any more are left out."""
-    count = sum(map(has_restored, last_entries(output)))
-    step, taken = max(count / most, 1) if most else 0, 0
+def pairs(output: Path, count: int, most: int) -> Iterator[Pair]:
+    """Up to `most` of `count` photos before and after; those that are not there any more are left out."""
+    if not most:
+        return
+    step, taken = max(count / most, 1), 0
     for number, entry in enumerate(filter(has_restored, last_entries(output))):
-        if most and number >= taken * step and taken < most:
+        if number >= taken * step and taken < most:
             taken += 1
             try:
                 before, after = map(pixels_of, (place(entry.input), output / entry.output))

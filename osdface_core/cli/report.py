@@ -36,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def write(path: Path, lines: Iterable[str]) -> None:
-    text = "".join(lines)
-    with atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    with (
+        atomic_write(path) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
+        file.writelines(lines)
