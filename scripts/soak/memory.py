@@ -1,8 +1,9 @@
 """Photos of as many sizes as there are photos, one after the other: does memory stay flat, is every file closed?
 
-    python scripts/soak/memory.py [--photos 3000] [--seed 1] [-o memory.png]
+    python scripts/soak/memory.py [--photos 3000] [--seed 1] [--sides 60 450] [--look 128 256] [-o memory.png]
 
-Every photo is made, read, searched, restored where a face is in it, and written. Fails if the resident memory of the
+Every photo is made, read, searched, restored where a face is in it, and written, in each format in turn. The detector
+looks at it with a short side of so many pixels (--look); fewer take less time. Fails if the resident memory of the
 last tenth, by its median, is more than 5 % above that of the tenth after the warm-up, or a file is open at the end that
 was not open then. Prints megabytes along the way.
 """
@@ -15,15 +16,20 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+from PIL import features
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from osdface_core.detection.detector import SHORT_SIDE  # noqa: E402
 
 WARM = 0.2
 """The share of the photos that warm it up."""
 FLAT = 1.05
 FACES = 10
 """One photo in so many has a face."""
+FORMATS = ".png", ".jpg", ".webp", ".tif", ".bmp", *([".avif"] if features.check("avif") else [])
 
 
 def resident() -> float:
@@ -42,7 +48,9 @@ def open_files() -> set[str]:
     return {name for name in found if name.startswith("/") and not name.startswith("/dev/")}
 
 
-def run(photos: int, seed: int, folder: Path) -> tuple[list[float], set[str]]:
+def run(
+    photos: int, seed: int, sides: tuple[int, int], look: tuple[int, int], folder: Path
+) -> tuple[list[float], set[str]]:
     """Resident memory after each photo, and the files that are open at the end and were not after the warm-up."""
     import torch
 
@@ -53,15 +61,17 @@ def run(photos: int, seed: int, folder: Path) -> tuple[list[float], set[str]]:
     portrait = osd.read_photo(ROOT / "photos" / "astronaut.png").pixels[:, :, 20:220, 130:330]
     memory, before = [], set()
     for number in range(photos):
-        height, width = chance.randint(120, 900), chance.randint(120, 900)
+        height, width = chance.randint(*sides), chance.randint(*sides)
         pixels = torch.full((1, 3, height, width), 0.5)
         if number % FACES == 0:
             corner = portrait[..., :height, :width]
             pixels[..., : corner.shape[2], : corner.shape[3]] = corner
-        osd.write_photo(folder / "in.png", pixels)
-        photo = osd.read_photo(folder / "in.png")
-        result = osd.restore_image(photo.pixels, model, detector)
-        osd.write_photo(folder / "out.jpg", result.image, like=photo)
+        suffix = FORMATS[number % len(FORMATS)]
+        osd.write_photo(folder / f"in{suffix}", pixels)
+        photo = osd.read_photo(folder / f"in{suffix}")
+        faces = detector.detect(photo.pixels, short_side=look)
+        result = osd.restore_image(photo.pixels, model, faces=faces)
+        osd.write_photo(folder / f"out{suffix}", result.image, like=photo)
         memory.append(resident())
         if number == int(WARM * photos):
             before = open_files()
@@ -92,10 +102,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description="Memory over many photos.")
     arguments.add_argument("--photos", type=int, default=3000)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--sides", type=int, nargs=2, default=(120, 900), metavar=("LEAST", "MOST"))
+    arguments.add_argument("--look", type=int, nargs=2, default=SHORT_SIDE, metavar=("LEAST", "MOST"))
     arguments.add_argument("-o", "--output", type=Path, help="a picture of the memory")
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        memory, left = run(given.photos, given.seed, Path(folder))
+        memory, left = run(given.photos, given.seed, tuple(given.sides), tuple(given.look), Path(folder))
     if given.output:
         plot(memory, given.output)
     tenth = max(1, given.photos // 10)
