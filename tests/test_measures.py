@@ -89,24 +89,43 @@ def test_dlib_looks_at_faces_of_any_size_alike(face, dlib) -> None:
     assert (dlib.embed(face[:1]) - dlib.embed(larger)).norm(dim=-1).max() < 0.3
 
 
-def test_pyiqas_psnr_is_ours_and_a_metric_without_its_weights_is_a_sentence(face, monkeypatch) -> None:
+def test_pyiqas_psnr_is_ours(face) -> None:
     pytest.importorskip("pyiqa", reason="pyiqa is not installed")
     ours, theirs = (measures([name])[0][0](blurred(face, 5), face) for name in ("psnr", "pyiqa:psnr"))
     assert torch.allclose(*(next(iter(values.values())) for values in (ours, theirs)), atol=1e-3)
     assert list(theirs) == ["PSNR ↑"]
 
-    def no_network(*_, **__):
-        raise ConnectionError("no network")
 
-    import pyiqa
+@pytest.mark.parametrize("error", [ConnectionError("no network"), ModuleNotFoundError("No module named 'timm'")])
+def test_a_metric_of_pyiqas_without_its_weights_or_libraries_is_a_sentence(error: Exception, monkeypatch) -> None:
+    pyiqa = pytest.importorskip("pyiqa", reason="pyiqa is not installed")
 
-    monkeypatch.setattr(pyiqa, "create_metric", no_network)
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(pyiqa, "create_metric", fails)
     found, missing = measures(["pyiqa:lpips", "psnr"])
     assert len(found) == 1
     assert "pyiqa:lpips: not measured." in missing[0]
-    assert "no network" in missing[0]
+    assert str(error) in missing[0]
+    with pytest.raises(OSDFaceError, match=str(error)):
+        load_distance("pyiqa:dists")
     with pytest.raises(OSDFaceError, match="beauty"):
         measures(["pyiqa:beauty"])
+
+
+@pytest.mark.parametrize("name", ["ms_ssim", "gmsd", "vif", "nlpd", "entropy", "piqe"])
+def test_what_pyiqa_computes_without_weights_is_of_each_photo_by_itself(name: str, face) -> None:
+    """The least that shows it: the figures of two photos at once are those of each alone."""
+    pytest.importorskip("pyiqa", reason="pyiqa is not installed")
+    (measure,), missing = measures([f"pyiqa:{name}"])
+    assert not missing
+    bad = torch.cat([blurred(face[:1], 3), blurred(face[1:], 7)])
+    (both,) = measure(bad, face).values()
+    singly = torch.cat([next(iter(measure(bad[one], face[one]).values())) for one in (slice(0, 1), slice(1, 2))])
+    assert torch.allclose(both, singly, rtol=1e-4)
+    assert measure.alone == (name in ("entropy", "piqe"))
+    assert float(both[0]) != pytest.approx(float(both[1]), rel=1e-3)
 
 
 def test_a_frechet_distance_is_that_of_torch_fidelity(face, tmp_path) -> None:

@@ -8,15 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..detection.detector import RetinaFace
-from ..errors import MissingLibraryError, OSDFaceError, WeightsError, WeightsNotFoundError
-from ..libraries import library
+from ..errors import MissingLibraryError, WeightsError
 from ..recognition.embedders import Embedder
 from ..recognition.identity import embed_aligned
 from ..selection.sharpness import sharpness_of
 from .dlib_faces import dlib_faces
 from .faces import degrees, largest_landmarks
 from .fidelity import psnr, ssim
-from .perceptual import FeatureDistance, load_distance
+from .perceptual import FeatureDistance, load_distance, pyiqa_metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,18 +89,8 @@ TITLES = {"clipiqa": "CLIP-IQA"}
 
 
 def by_pyiqa(name: str) -> Measure:
-    """One of pyiqa's metrics.
-
-    Raises MissingLibraryError, WeightsNotFoundError, and OSDFaceError where there is no such metric.
-    """
-    pyiqa = library("pyiqa")
-    if name not in pyiqa.list_models():
-        raise OSDFaceError(f"pyiqa has no metric {name!r}. `pyiqa.list_models()` lists them.")
-    try:
-        metric = pyiqa.create_metric(name, device="cpu")
-    except OSError as error:
-        advice = f"Have pyiqa fetch them once, where there is a network: pyiqa.create_metric({name!r})."
-        raise WeightsNotFoundError(f"pyiqa's {name}", f"its weights are not here ({error}).", advice) from error
+    """One of pyiqa's metrics. Raises as `pyiqa_metric` does."""
+    metric = pyiqa_metric(name, device="cpu")
     alone = metric.metric_mode == "NR"
 
     def compare(images: Tensor, target: Tensor | None) -> Sequence[Tensor]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..detection.load import load_retinaface
-from ..errors import OSDFaceError
+from ..errors import MissingLibraryError, OSDFaceError, WeightsNotFoundError
 from ..libraries import folder_of, library
 from ..weights.files import fill, read_tensors
 
@@ -128,8 +128,26 @@ def load_distance(name: str, **options: Any) -> Distance:
     if kind in ("lite0", "lite2"):
         return FeatureDistance(LiteFeatures(int(kind[-1])))
     if kind == "pyiqa":
-        metric: Distance = library("pyiqa").create_metric(detail, as_loss=True, loss_reduction="none")
+        metric: Distance = pyiqa_metric(detail, as_loss=True, loss_reduction="none")
         return metric
     raise OSDFaceError(
         f"There is no perceptual distance {name!r}: take random, detector:FILE, lite0, lite2 or pyiqa:METRIC."
     )
+
+
+def pyiqa_metric(name: str, **options: Any) -> Any:
+    """One of pyiqa's metrics, which fetches its weights where they are not on this machine.
+
+    Raises OSDFaceError where there is no such metric, MissingLibraryError without pyiqa or a library that this metric
+    needs, WeightsNotFoundError where its weights cannot be had.
+    """
+    pyiqa = library("pyiqa")
+    if name not in pyiqa.list_models():
+        raise OSDFaceError(f"pyiqa has no metric {name!r}. `pyiqa.list_models()` lists them.")
+    try:
+        return pyiqa.create_metric(name, **options)
+    except ImportError as error:
+        raise MissingLibraryError(f"pyiqa's {name} needs one more library ({error}): install it with pip.") from error
+    except OSError as error:
+        advice = f"Have pyiqa fetch them once, where there is a network: pyiqa.create_metric({name!r})."
+        raise WeightsNotFoundError(f"pyiqa's {name}", f"its weights are not here ({error}).", advice) from error
