@@ -28,8 +28,11 @@ from osdface_core.evaluation import (
 )
 from osdface_core.evaluation.degradation import STRENGTHS
 from osdface_core.evaluation.evaluate import folder_name, result_file
+from osdface_core.evaluation.pages import table
 from osdface_core.evaluation.paper import FIGURES, SETS
-from osdface_core.evaluation.statistics import difference
+from osdface_core.evaluation.report import sources
+from osdface_core.evaluation.statistics import Difference, difference
+from osdface_core.files.page import of_table
 from osdface_core.weights.bundle import save_bundle
 
 QUICK = ["--measures", "psnr", "sharpness", "--size", "64", "--device", "cpu"]
@@ -180,10 +183,14 @@ def test_the_papers_rows_stand_beside_ours_where_there_are_the_same_columns(face
     rows = [{"group": "", "photo": "a", "method": "input", "figures": {"LPIPS ↓": 0.5, "PSNR ↑": 20.0}}]
     one = Task(real(face_photos), 64, {"restored": Method(keep)}, [])
     result = Evaluation([*rows, rows[0] | {"method": "restored"}], ("",), ["input", "restored"])
-    write_tables(one, result, tmp_path, paper="celeba-test", missing=["fid: not measured."])
+    write_tables(one, result, tmp_path, paper="celeba-test", missing=["pyiqa:niqe: not measured."])
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert "| OSDFace (paper) | 0.3365 | – | 0.1773 |" in text
-    assert "fid: not measured." in text
+    assert "- pyiqa:niqe: not measured." in text
+    assert [name for name, _ in sources(one, "celeba-test", ["pyiqa:niqe: not measured."])] == [
+        "rows marked (paper)",
+        "pyiqa:niqe",
+    ]
     for name, methods in FIGURES.items():
         assert all(len(figures) == len(SETS[name]) for figures in methods.values())
         assert len(methods) == 10
@@ -216,6 +223,14 @@ def test_the_command_writes_tables_and_pictures(face_photos: Path, tmp_path: Pat
     assert "http" not in page.replace("http-equiv", "")
     assert "PSNR ↑" in page
     assert main(arguments) == 1
+
+
+def test_a_page_breaks_long_words_alone_and_shows_what_is_clear_in_bold() -> None:
+    clear, tie, same = Difference(1.0, 0.5, 1.5), Difference(1.0, -0.5, 2.5), Difference(0.0, 0.0, 0.0)
+    made = table("Differences", [{"method": "C:/" + 30 * "x", "dlib ↓": clear, "SSIM ↑": tie, "found ↑": same}])
+    text = "".join(of_table(made))
+    assert "<td><b>+1 (+0.5 … +1.5)</b></td><td>+1 (-0.5 … +2.5)</td><td>0</td>" in text
+    assert text.count('<td class="long">') == 1
 
 
 def test_the_old_spelling_is_understood() -> None:

@@ -78,7 +78,7 @@ def run_eval(options: argparse.Namespace) -> int:
         result = ev.evaluate(task, options.output, about(options), on_photos=lambda done, _: bar.update(done - bar.n))
     ev.write_tables(task, result, options.output, paper=options.paper, missing=missing)
     ev.write_sheets(task, result, options.output)
-    ev.write_page(task, result, options.output, paper=options.paper)
+    ev.write_page(task, result, options.output, paper=options.paper, missing=missing)
     if options.attention:
         ev.write_attention(task, model, options.output)
     log.info("%s", table.read_text(encoding="utf-8"))

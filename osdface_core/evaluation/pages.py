@@ -8,7 +8,7 @@ from ..files.page import Pair, Table, page, thumbnail
 from ..files.photos import read_photo
 from ..serialization import Json
 from .evaluate import Task, result_file
-from .report import model_of, rows_of
+from .report import DIFFERENCES, model_of, rows_of, sources
 from .sheets import ranked
 from .tables import INPUT, Evaluation, columns_of, shown
 
@@ -18,13 +18,15 @@ SIDE = 384
 """Of a picture, pixels at most."""
 
 
-def write_page(task: Task, result: Evaluation, output: Path, *, paper: str | None = None) -> None:
-    """page.html. paper: as for `write_tables`."""
+def write_page(
+    task: Task, result: Evaluation, output: Path, *, paper: str | None = None, missing: Sequence[str] = ()
+) -> None:
+    """page.html. paper, missing: as for `write_tables`."""
     (rows, gaps), model = rows_of(result, paper), model_of(result)
     tables = [
         table("Means", rows),
-        table("Differences on the same photos, with 95 % of 2000 paired bootstraps", gaps),
-        Table("Measures", ("figure", "what it is"), [(", ".join(one.names), one.source) for one in task.measures]),
+        table(DIFFERENCES, gaps),
+        Table("Measures", ("figure", "what it is"), sources(task, paper, missing)),
     ]
     figures: dict[str, object] = {
         "photos": len(task.photos),
@@ -32,12 +34,12 @@ def write_page(task: Task, result: Evaluation, output: Path, *, paper: str | Non
         "methods": len(result.methods),
     }
     with atomic_write(output / "page.html") as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(page(f"Evaluation of {model}", figures, tables, pairs(task, result, output, model)))
+        file.writelines(page(f"Evaluation: {model}", figures, tables, pairs(task, result, output, model)))
 
 
 def table(name: str, rows: Sequence[Json]) -> Table:
     columns = columns_of(rows)
-    return Table(name, columns, [[shown(row.get(column)).strip("*") for column in columns] for row in rows])
+    return Table(name, columns, [[shown(row.get(column)) for column in columns] for row in rows])
 
 
 def pairs(task: Task, result: Evaluation, output: Path, model: str) -> Iterator[Pair]:

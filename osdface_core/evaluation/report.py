@@ -11,6 +11,7 @@ from .paper import MARK, paper_rows
 from .sheets import ranked, write_sheet
 from .tables import DENOISED, INPUT, Evaluation, as_csv, markdown, plain
 
+DIFFERENCES = "Differences on the same photos, with 95 % of 2000 paired bootstraps; bold where these leave out 0"
 SHOWN = 8
 """Photos of a sheet."""
 
@@ -23,17 +24,13 @@ def write_tables(
     paper: the set of the paper whose rows are put beside. missing: sentences of measures that could not be taken.
     """
     rows, gaps = rows_of(result, paper)
-    notes = [f"- {', '.join(measure.names)}: {measure.source}" for measure in task.measures]
-    notes += [f"- {distance.name}: Fréchet distance of InceptionV3's features." for distance in task.frechet]
     parts = [
         f"{len(task.photos)} photo(s), {task.size} px.",
         markdown(rows),
-        "Differences on the same photos, with 95 % of 2000 paired bootstraps; bold where these leave out 0.",
+        f"{DIFFERENCES}.",
         markdown(gaps),
-        "\n".join([*notes, *(f"- {sentence}" for sentence in missing)]),
+        "\n".join(f"- {name}: {source}" for name, source in sources(task, paper, missing)),
     ]
-    if paper is not None:
-        parts.insert(2, f"Rows marked {MARK} are the figures of arXiv 2411.17163 for {paper}, not measured here.")
     files = {
         "table.md": "\n\n".join(part.rstrip("\n") for part in parts) + "\n",
         "table.json": as_json({"means": plain(rows), "differences": plain(gaps)}),
@@ -41,6 +38,16 @@ def write_tables(
         "differences.csv": as_csv(gaps),
     }
     write_texts(output, files)
+
+
+def sources(task: Task, paper: str | None, missing: Sequence[str]) -> list[tuple[str, str]]:
+    """What stands in the tables and what does not, each with what it is, or why it is not there."""
+    found = [(", ".join(measure.names), measure.source) for measure in task.measures]
+    found += [(distance.name, "Fréchet distance of InceptionV3's features.") for distance in task.frechet]
+    if paper is not None:
+        found.append((f"rows marked {MARK}", f"The figures of arXiv 2411.17163 for {paper}, not measured here."))
+    split = (each.partition(": ") for each in missing)
+    return found + [(name, sentence) for name, _, sentence in split]
 
 
 def rows_of(result: Evaluation, paper: str | None) -> tuple[list[Json], list[Json]]:

@@ -85,6 +85,8 @@ def markdown(rows: Sequence[Json]) -> str:
 def shown(value: object) -> str:
     """A value for people to read."""
     if isinstance(value, Difference):
+        if value.low == value.high == 0:
+            return "0"
         text = f"{value.mean:+.3g} ({value.low:+.3g} … {value.high:+.3g})"
         return "–" if np.isnan(value.mean) else f"**{text}**" if value.is_clear else text
     if isinstance(value, float):

@@ -23,8 +23,8 @@ h1 { font-size: 1.5rem; margin: 0 0 1rem } h2 { font-size: 1.1rem; margin: 2.5re
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; margin: 0 }
 dt { color: var(--faint); font-size: .85rem } dd { margin: 0; font-size: 1.25rem; font-variant-numeric: tabular-nums }
 .wide { overflow-x: auto } table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line) }
+.long { overflow-wrap: anywhere }
 th { color: var(--faint); font-weight: normal; font-size: .85rem } td { font-variant-numeric: tabular-nums }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.5rem }
 figure { margin: 0 } figcaption { font-size: .85rem; overflow-wrap: anywhere }
@@ -40,6 +40,8 @@ figcaption span { display: block; color: var(--faint) }
 .pair input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize }
 .pair:focus-within { outline: 2px solid var(--mark) }
 """
+LONG = 24
+"""Letters from which on a word in a table may be broken anywhere, so that a path does not make it wide."""
 SLIDE = "this.parentNode.style.setProperty('--at', this.value + '%')"
 
 
@@ -84,8 +86,17 @@ def of_table(table: Table) -> Iterator[str]:
     yield f"<h2>{text(table.name)}</h2>\n<div class='wide'><table><tr>"
     yield "".join(f"<th>{text(column)}</th>" for column in table.columns) + "</tr>\n"
     for row in table.rows:
-        yield "<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>\n"
+        yield "<tr>" + "".join(map(of_cell, row)) + "</tr>\n"
     yield f"</table></div>{f'<p>{text(table.note)}</p>' if table.note else ''}\n"
+
+
+def of_cell(value: object) -> str:
+    """A cell of a table. A text between two asterisks each is bold, as in Markdown."""
+    words = str(value)
+    kind = ' class="long"' if any(len(word) > LONG for word in words.split()) else ""
+    if words.startswith("**") and words.endswith("**"):
+        return f"<td{kind}><b>{text(words[2:-2])}</b></td>"
+    return f"<td{kind}>{text(value)}</td>"
 
 
 def of_pair(pair: Pair) -> str:
