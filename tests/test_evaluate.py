@@ -252,6 +252,7 @@ def test_models_rivals_and_results_stand_side_by_side(tiny: OSDFaceModel, face_p
     table = (tmp_path / "real" / "table.md").read_text(encoding="utf-8")
     assert "| without_prompt | full |" in table
     assert "PSNR" not in table.split("\n- ")[0]
+    assert "\n- PSNR ↑: not measured. These photos have no originals." in table
     rivals = [
         "--rival",
         f"they={tmp_path / 'real/results/input'}",

@@ -107,6 +107,9 @@ def task_of(
         embedder=load_embedder(options.embedder) if options.embedder else None,
         detector=load_detector(options.detector) if options.detector else None,
     )
+    if options.kind == REAL and (beside := [name for it in measures if not it.alone for name in it.names]):
+        missing.append(f"{', '.join(beside)}: not measured. These photos have no originals.")
+        measures = [measure for measure in measures if measure.alone]
     originals = {SYNTHETIC: "folder", PAIRS: "originals"}.get(options.kind)
     frechet, more = ev.frechet(names, getattr(options, originals) if originals else None)
     for sentence in [*missing, *more]:
