@@ -242,11 +242,11 @@ def test_the_old_spelling_is_understood() -> None:
     assert spelled_out(["restore", "photo.png"]) == ["restore", "photo.png"]
 
 
-def test_models_rivals_and_results_stand_side_by_side(tiny: OSDFaceModel, face_photos: Path, tmp_path: Path) -> None:
+def test_models_rivals_and_results_stand_side_by_side(starter: OSDFaceModel, face_photos: Path, tmp_path: Path) -> None:
     (tmp_path / "without_prompt").mkdir()
     files = [tmp_path / "full.safetensors", tmp_path / "without_prompt" / "bundle.safetensors"]
     for file in files:
-        save_bundle(tiny, file)
+        save_bundle(starter, file)
     common = ["--count", "1", "--weights", *map(str, files), *QUICK]
     assert main(["eval", "real", str(face_photos), "-o", str(tmp_path / "real"), *common]) == 0
     table = (tmp_path / "real" / "table.md").read_text(encoding="utf-8")
