@@ -5,12 +5,13 @@ import multiprocessing
 import os
 import random
 import shutil
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from children import download_and_tell, download_on_a_small_disk
+from children import download_on_a_small_disk
 
 from osdface_core.errors import ChecksumError, DownloadError, TruncatedFileError
 from osdface_core.weights import transfer
@@ -293,32 +294,24 @@ def test_two_processes_fetch_a_file_once(hub, entry, tmp_path):
     assert names(tmp_path) == {"net.pth"}
 
 
-def test_a_process_killed_at_any_moment_leaves_no_broken_file(hub, entry, tmp_path):
-    """A few of the runs of benchmarks/download_faults.py."""
-    hub.faults.pause = 0.001
-    assert kill_and_resume(hub, entry, tmp_path, runs=1, seed=3) > 0
-
-
-def kill_and_resume(hub, entry, folder, runs, seed, context=SPAWN):
-    """Downloads, each killed at a random moment until one is whole. Returns how many were killed on their way."""
-    chance, killed, final = random.Random(seed), 0, folder / "net.pth"
-    for _ in range(runs):
-        while not final.exists():
-            kept = sum(part.stat().st_size for part in folder.glob("*.part"))
-            hub.requests.clear()
-            begun = context.Event()
-            child = context.Process(target=download_and_tell, args=(begun, entry, folder))
-            child.start()
-            assert begun.wait(60)
-            child.join(chance.uniform(0, 0.4))
-            killed += child.exitcode is None
-            child.kill()
-            child.join()
-            assert hub.starts(STORE)[:1] in ([], [kept]), "bytes that were there were fetched again"
-        assert final.read_bytes() == DATA
-        final.unlink()
-        assert not list(folder.glob("*.part"))
-    return killed
+def test_a_process_killed_on_its_way_leaves_a_part_that_the_next_goes_on_from(hub, entry, tmp_path):
+    """At one moment of it; scripts/soak/kills.py and benchmarks/download_faults.py choose many at random."""
+    hub.faults.pause = 0.02
+    child = SPAWN.Process(target=download, args=(entry, tmp_path))
+    child.start()
+    while hub.sent[STORE] < len(DATA) / 3:
+        assert child.is_alive()
+        time.sleep(0.01)
+    child.kill()
+    child.join()
+    hub.faults.pause = 0
+    assert "net.pth" not in names(tmp_path)
+    (part,) = tmp_path.glob("*.part")
+    kept = part.stat().st_size
+    assert 0 < kept < len(DATA)
+    assert download(entry, tmp_path).read_bytes() == DATA
+    assert hub.starts(STORE) == [0, kept], "bytes that were there were fetched again"
+    assert names(tmp_path) == {"net.pth"}
 
 
 def test_a_strangers_links_are_not_written_to(hub, entry, tmp_path):
