@@ -115,7 +115,7 @@ def wait_until(happens, seconds=300):
 
 @pytest.fixture
 def slow_album(tmp_path):
-    return portraits(tmp_path / "in", 60)
+    return portraits(tmp_path / "in", 24)
 
 
 def test_ctrl_c_finishes_what_is_begun_a_second_one_stops_at_once_and_a_killed_run_is_resumed(slow_album, tmp_path):
@@ -156,7 +156,7 @@ def test_ctrl_c_finishes_what_is_begun_a_second_one_stops_at_once_and_a_killed_r
     fourth = start(slow_album, out, "--resume")
     said = fourth.communicate(timeout=300)[1]
     assert fourth.returncode == 0, said
-    assert len(written()) == 60
+    assert len(written()) == 24
     changed = [name for name in before if (out / name).stat().st_mtime_ns != before[name]]
     assert len(changed) <= 2  # written when the run was killed, and not noted yet
     assert {path.suffix for path in out.iterdir() if path.name != ".osdface"} == {".png"}

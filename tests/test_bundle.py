@@ -112,7 +112,6 @@ def test_weights_are_read_lazily_not_copied(tiny_weights, tmp_path):
     convert(tiny_weights / "ckpt", tiny_weights / "sd21base", bundle)
     script = f"""
 import re, torch
-from diffusers import UNet2DConditionModel, AutoencoderKL
 from osdface_core import load_model
 def own(): return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status", encoding="utf-8").read())[1]) * 1024
 load_model()
