@@ -23,10 +23,24 @@ def template(title):
     return json.loads((ROOT / "workflows" / f"{title}.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def frontend(host):
+@pytest.fixture(scope="module")
+def tab(host):
+    """One for all: its page takes longer to load than most of what is done in it."""
     with open_frontend(host) as opened:
         yield opened
+
+
+@pytest.fixture
+def frontend(tab):
+    tab.clear()
+    return tab
+
+
+@pytest.fixture
+def stale(tab):
+    """Afterwards there is more to clear than a graph: what was opened beside it, or other settings."""
+    yield
+    tab.stale = True
 
 
 @pytest.mark.parametrize("wish", ["old photo", "restore face", "人脸修复", "顔復元"])
@@ -70,14 +84,22 @@ def test_a_blueprint_is_found_dropped_and_run(frontend, name):
     frontend.page.wait_for_function("app.graph._nodes.find(node => node.type == 'SaveImage').imgs?.length > 0")
 
 
-@pytest.fixture(params=[False, True], ids=["drawn", "Nodes 2.0"])
-def either_frontend(frontend, request):
+@pytest.fixture(scope="module", params=[False, True], ids=["drawn", "Nodes 2.0"])
+def either_tab(tab, request):
     """Nodes drawn on a canvas, and made of the page's elements."""
     if request.param:
-        frontend.server.post("settings/Comfy.VueNodes.Enabled", True)
-        frontend.visit()
-    yield frontend
-    frontend.server.post("settings/Comfy.VueNodes.Enabled", False)
+        tab.server.post("settings/Comfy.VueNodes.Enabled", True)
+        tab.visit()
+    yield tab
+    if request.param:
+        tab.server.post("settings/Comfy.VueNodes.Enabled", False)
+        tab.stale = True
+
+
+@pytest.fixture
+def either_frontend(either_tab):
+    either_tab.clear()
+    return either_tab
 
 
 def test_a_node_shows_what_its_run_has_to_say_whenever_its_graph_is_loaded_anew(either_frontend):
@@ -120,7 +142,7 @@ def test_a_workflow_does_not_keep_what_its_nodes_said(frontend):
     assert not any("message" in node["inputs"] for node in again.values())
 
 
-def test_the_help_of_a_node_shows_its_page_with_its_picture(frontend):
+def test_the_help_of_a_node_shows_its_page_with_its_picture(frontend, stale):
     frontend.open(template("Restore a blurred photo"))
     frontend.page.evaluate("app.canvas.selectNode(app.graph._nodes.find(n => n.type == 'OSDFaceRestoreFaces'))")
     frontend.page.get_by_test_id("info-button").click()
@@ -130,7 +152,7 @@ def test_the_help_of_a_node_shows_its_page_with_its_picture(frontend):
     )
 
 
-def test_a_missing_detector_is_named_on_its_node_with_where_to_get_it(frontend):
+def test_a_missing_detector_is_named_on_its_node_with_where_to_get_it(frontend, stale):
     frontend.build(step_by_step(detector={"detector": "detection_Resnet50_Final.pth"}), [])
     frontend.press_run()
     frontend.page.wait_for_function(
@@ -206,22 +228,22 @@ def test_progress_moves_and_an_interrupt_stops_it(frontend):
 
 
 @pytest.mark.parametrize("language", ["ja", "zh"])
-def test_what_nodes_offer_and_say_is_in_the_page_s_language(frontend, language):
+def test_what_nodes_offer_and_say_is_in_the_page_s_language(tab, stale, language):
     known = json.loads((ROOT / "locales" / language / "main.json").read_text(encoding="utf-8"))["OSDFaceTexts"]
     said = ["frame 3: 1 of 2 faces restored; face 0 left: smaller than 40 px", "1 face", "2 left: not selected"]
-    frontend.server.post("settings/Comfy.Locale", language)
+    tab.server.post("settings/Comfy.Locale", language)
     try:
-        frontend.visit()
-        frontend.open(template("Restore an old photo"))
+        tab.visit()
+        tab.open(template("Restore an old photo"))
         color = "app.graph._nodes.flatMap(n => n.widgets ?? []).find(w => w.name == 'color')"
-        assert frontend.page.evaluate(f"{color}.options.getOptionLabel('wavelet')") == known["wavelet"] != "wavelet"
-        (path,) = (path for path in frontend.server.get("extensions") if path.endswith("texts.js"))
+        assert tab.page.evaluate(f"{color}.options.getOptionLabel('wavelet')") == known["wavelet"] != "wavelet"
+        (path,) = (path for path in tab.server.get("extensions") if path.endswith("texts.js"))
         translate = "([path, said]) => import(path).then(texts => said.map(texts.translated))"
-        for text in frontend.page.evaluate(translate, [path, said]):
+        for text in tab.page.evaluate(translate, [path, said]):
             assert not any(word in text for word in ("frame", "face", "left", "selected")), text
-        posted = frontend.run()["prompt"]
+        posted = tab.run()["prompt"]
         assert "wavelet" in [node["inputs"].get("color") for node in posted.values()]
-        expect(frontend.page.get_by_text(known[NOTICE])).to_be_visible()
-        expect(frontend.page.get_by_text(known["{} of {} face restored"].format(1, 1))).to_be_visible()
+        expect(tab.page.get_by_text(known[NOTICE])).to_be_visible()
+        expect(tab.page.get_by_text(known["{} of {} face restored"].format(1, 1))).to_be_visible()
     finally:
-        frontend.server.post("settings/Comfy.Locale", "en")
+        tab.server.post("settings/Comfy.Locale", "en")

@@ -63,6 +63,20 @@ HULL = """
   };
 }
 """
+CLEAR = """
+async () => {
+  await app.extensionManager.command.execute('Comfy.NewBlankWorkflow');
+  const open = app.extensionManager.workflow;
+  for (const other of [...open.openWorkflows]) if (other !== open.activeWorkflow) await open.closeWorkflow(other);
+}
+"""
+LISTEN_FOR_THE_END = """
+() => {
+  window.ended = false;
+  for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
+    app.api.addEventListener(kind, () => window.ended = true, {once: true});
+}
+"""
 HIDDEN = "[role=status], .p-toast, .minimap-main-container, .floating-panel { display: none !important }"
 
 
@@ -71,14 +85,25 @@ class Frontend:
 
     def __init__(self, page: Page, server: Server):
         self.page, self.server = page, server
+        self.stale = False
+        """Whether more is left from what was done than `clear` takes away."""
         server.post("settings/Comfy.TutorialCompleted", True)  # else the templates cover a first visit
         self.visit()
 
     def visit(self) -> None:
         """Open the page, or open it anew."""
+        self.stale = False
         self.page.goto(self.server.url)
         self.page.wait_for_function(READY, timeout=120_000)
         self.page.wait_for_timeout(1500)
+
+    def clear(self) -> None:
+        """An empty graph, in the only tab that is left, and no search; in a new page where it has to be."""
+        if self.stale:
+            self.visit()
+        self.page.keyboard.press("Escape")
+        self.page.evaluate(CLEAR)
+        self.page.wait_for_function("app.graph._nodes.length == 0")
 
     def build(self, prompt: dict[str, Any], columns: list[list[str]]) -> dict[str, Any]:
         """Make a graph of an API prompt, laid out in columns of its names; returns the workflow to share."""
@@ -123,12 +148,14 @@ class Frontend:
     def run(self) -> dict[str, Any]:
         """Press Run and wait for the end; returns the prompt that was posted."""
         self.page.evaluate(FIT)  # the frontend shows pictures of what is in view
+        self.page.evaluate(LISTEN_FOR_THE_END)
         with self.page.expect_request(lambda request: request.url.endswith("/api/prompt")) as posted:
             self.press_run()
         answer = posted.value.response()
         if answer is not None and answer.ok:
             self.server.finish(answer.json()["prompt_id"])
-        self.page.wait_for_timeout(1500)
+            self.page.wait_for_function("window.ended", timeout=60_000)
+        self.page.wait_for_timeout(300)
         sent: dict[str, Any] = posted.value.post_data_json or {}
         return sent
 
