@@ -48,12 +48,34 @@ class Middle(nn.Module):
 class Half(nn.Module, ABC):
     """What encoder and decoder share: the order of their parts, and how much of it a device computes at once."""
 
-    ops: Operations
-    conv_in: nn.Module
-    conv_norm_out: nn.Module
-    conv_out: nn.Conv2d
     checkpointing = False
     """Compute activations again in the backward pass instead of keeping them."""
+    smallest_first = False
+    """Whether an image grows from level to level."""
+
+    def __init__(
+        self,
+        into: int,
+        out: int,
+        widths: tuple[int, ...],
+        layers: int,
+        groups: int = 32,
+        ops: Operations = TORCH,
+        attention: bool = False,
+    ):
+        """widths: of the levels, the largest image first. layers: residual blocks of a level; a decoder's has one more.
+        attention: at the level of the smallest image, too, as a VQGAN has it."""
+        super().__init__()
+        self.ops = ops
+        widths = widths[::-1] if self.smallest_first else widths
+        self.conv_in = ops.Conv2d(into, widths[0], 3, padding=1)
+        self.build(widths, layers, groups, attention)
+        self.conv_norm_out = ops.GroupNorm(groups, widths[-1], EPS)
+        self.conv_out = ops.Conv2d(widths[-1], out, 3, padding=1)
+
+    @abstractmethod
+    def build(self, widths: tuple[int, ...], layers: int, groups: int, attention: bool) -> None:
+        """Make the levels, of these widths in the order in which an image goes through them, and the middle."""
 
     @property
     def last_layer(self) -> nn.Parameter:
@@ -91,30 +113,15 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
 class Encoder(Half):
     """Images [N,3,H,W] to features [N,out,h,w], half the size with every width but the last."""
 
-    def __init__(
-        self,
-        into: int,
-        out: int,
-        widths: tuple[int, ...],
-        layers: int,
-        groups: int = 32,
-        ops: Operations = TORCH,
-        attention: bool = False,
-    ):
-        """layers: residual blocks of a level. attention: at the last level, too, as a VQGAN has it."""
-        super().__init__()
-        self.ops = ops
-        self.conv_in = ops.Conv2d(into, widths[0], 3, padding=1)
+    def build(self, widths: tuple[int, ...], layers: int, groups: int, attention: bool) -> None:
         self.down_blocks = nn.ModuleList()
         for n, width in enumerate(widths):
             last = n == len(widths) - 1
-            level = Level(widths[max(n - 1, 0)], width, layers, groups, ops, attention and last)
+            level = Level(widths[max(n - 1, 0)], width, layers, groups, self.ops, attention and last)
             if not last:
-                level.downsamplers = nn.ModuleList([Downsample(width, 0, ops)])
+                level.downsamplers = nn.ModuleList([Downsample(width, 0, self.ops)])
             self.down_blocks.append(level)
-        self.mid_block = Middle(widths[-1], groups, ops)
-        self.conv_norm_out = ops.GroupNorm(groups, widths[-1], EPS)
-        self.conv_out = ops.Conv2d(widths[-1], out, 3, padding=1)
+        self.mid_block = Middle(widths[-1], groups, self.ops)
 
     def parts(self) -> list[Level | Middle]:
         return [*cast("Iterable[Level]", self.down_blocks), self.mid_block]
@@ -123,32 +130,16 @@ class Encoder(Half):
 class Decoder(Half):
     """Features [N,into,h,w] to images [N,out,H,W], twice the size with every width but the last."""
 
-    def __init__(
-        self,
-        into: int,
-        out: int,
-        widths: tuple[int, ...],
-        layers: int,
-        groups: int = 32,
-        ops: Operations = TORCH,
-        attention: bool = False,
-    ):
-        """widths: as the encoder has them, smallest image last. layers: residual blocks of a level, less one.
-        attention: at the first level, too, as a VQGAN has it."""
-        super().__init__()
-        self.ops = ops
-        widths = widths[::-1]
-        self.conv_in = ops.Conv2d(into, widths[0], 3, padding=1)
-        self.mid_block = Middle(widths[0], groups, ops)
+    smallest_first = True
+
+    def build(self, widths: tuple[int, ...], layers: int, groups: int, attention: bool) -> None:
+        self.mid_block = Middle(widths[0], groups, self.ops)
         self.up_blocks = nn.ModuleList()
         for n, width in enumerate(widths):
-            before = widths[max(n - 1, 0)]
-            level = Level(before, width, layers + 1, groups, ops, attention and n == 0)
+            level = Level(widths[max(n - 1, 0)], width, layers + 1, groups, self.ops, attention and n == 0)
             if n < len(widths) - 1:
-                level.upsamplers = nn.ModuleList([Upsample(width, ops)])
+                level.upsamplers = nn.ModuleList([Upsample(width, self.ops)])
             self.up_blocks.append(level)
-        self.conv_norm_out = ops.GroupNorm(groups, widths[-1], EPS)
-        self.conv_out = ops.Conv2d(widths[-1], out, 3, padding=1)
 
     def parts(self) -> list[Level | Middle]:
         return [self.mid_block, *cast("Iterable[Level]", self.up_blocks)]
