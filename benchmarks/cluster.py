@@ -50,7 +50,7 @@ class Waiting:
     def __init__(self, seconds: float):
         self.seconds = seconds
 
-    def at_once(self, faces: int) -> int:
+    def at_once(self, faces: int, batch_size: int | None = None) -> int:
         return min(BATCH, faces)
 
     def restore(self, crops, options, *, prompts=None, on_batch=None):

@@ -15,7 +15,6 @@ from ..osdface_core.inference.memory import HELD, MOST
 from ..osdface_core.models.one_step import OneStep
 from ..osdface_core.models.restorer import OSDFaceRestorer
 from ..osdface_core.models.vre import VRE
-from ..osdface_core.options import Restore
 from ..osdface_core.weights.authors import LORA_FILE, load_authors_vre
 from ..osdface_core.weights.catalog import entry_named
 from ..osdface_core.weights.files import read_tensors
@@ -65,12 +64,9 @@ class NativeWeights(OSDFaceRestorer):
     def vre(self, faces: int) -> VRE:
         return self.resident.use(HELD["vre"] * faces)
 
-    def at_once(self, faces: int) -> int:
+    def at_once(self, faces: int, batch_size: int | None = None) -> int:
         """ComfyUI's own networks see to their memory."""
-        return faces
-
-    def together(self, options: Restore, faces: int) -> int:
-        return min(options.batch_size or MOST, faces)
+        return min(batch_size or MOST, faces)
 
     def one_step(self, faces: int) -> OneStep:
         return OneStep(self.encode, self.predict_noise, self.decode, 1 / (self.sigmas.float() ** 2 + 1))

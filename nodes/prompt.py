@@ -48,7 +48,7 @@ class OSDFaceEncodePrompt(io.ComfyNode):
     def execute(cls, model: Any, crops: FaceCrops, batch_size: int, attention_map: bool = False) -> io.NodeOutput:
         if not hasattr(model, "vre"):
             raise ImageError(NO_VRE)
-        faces = model.at_once(min(batch_size, len(crops)))
+        faces = model.at_once(len(crops), batch_size)
         vre = model.vre(faces)
         prompts = encode_prompts(vre, crops, batch_size=faces, on_batch=progress())
         prompts = Prompts(*map(intermediate, (prompts.embeds, prompts.token_ids, prompts.positions)))

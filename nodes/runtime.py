@@ -28,7 +28,6 @@ from ..osdface_core.models.precision import DTYPES, NAMES, Precision
 from ..osdface_core.models.restorer import OneStepRestorer, OSDFaceRestorer, OSEDiffRestorer
 from ..osdface_core.models.vre import VRE
 from ..osdface_core.networks.operations import TORCH
-from ..osdface_core.options import Restore
 from ..osdface_core.weights import read_model
 from ..osdface_core.weights.spandrel import read_restorer
 from .folders import FULL, base_path, decoder_path, fingerprint, weights_path
@@ -112,13 +111,10 @@ class Weights(OneStepRestorer):
         load([self.unet, self.vae], face_bytes(self.model) * faces)
         return self.model.one_step
 
-    def at_once(self, faces: int) -> int:
-        """As many of these as a graphics card holds at once beside the weights."""
-        return held_at_once(self.unet.patcher.load_device, weight_bytes(self.model), face_bytes(self.model), faces)
-
-    def together(self, options: Restore, faces: int) -> int:
-        """As many as the card holds, however many are asked for: ComfyUI makes room for them before they come."""
-        return self.at_once(min(options.batch_size or MOST, faces))
+    def at_once(self, faces: int, batch_size: int | None = None) -> int:
+        """No more than a graphics card holds beside the weights: ComfyUI makes room for them before they come."""
+        card, wanted = self.unet.patcher.load_device, min(batch_size or MOST, faces)
+        return held_at_once(card, weight_bytes(self.model), face_bytes(self.model), wanted)
 
 
 class OSDFaceWeights(Weights, OSDFaceRestorer):
@@ -150,14 +146,12 @@ class OtherRestorer(SpandrelRestorer):
         network: FaceNetwork = self.resident.use(self.network.face_bytes * faces)
         return network
 
-    def at_once(self, faces: int) -> int:
-        """As many of these as a graphics card holds; one in main memory, where a batch saves no time."""
-        card, weights = self.resident.patcher.load_device, weight_bytes(self.network)
-        return 1 if card.type == "cpu" else held_at_once(card, weights, self.network.face_bytes, faces)
-
-    def together(self, options: Restore, faces: int) -> int:
-        """As many as the card holds, however many are asked for."""
-        return self.at_once(min(options.batch_size or MOST, faces))
+    def at_once(self, faces: int, batch_size: int | None = None) -> int:
+        """No more than a graphics card holds; one in main memory, where a batch saves no time."""
+        card, wanted = self.resident.patcher.load_device, min(batch_size or MOST, faces)
+        if card.type == "cpu":
+            return 1
+        return held_at_once(card, weight_bytes(self.network), self.network.face_bytes, wanted)
 
 
 def held_at_once(card: torch.device, weights: float, each: float, faces: int) -> int:

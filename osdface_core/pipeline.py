@@ -154,7 +154,7 @@ class Stages:
             after = restore_and_match(before, self.restorer, options, on_batch)
             measure = None if self.embedder is None else self.ready(self.embedder, 0)
             checked = check_identity(measure, before, after, options.min_identity)
-        size = min(options.batch_size or self.restorer.at_once(len(checked) or 1), len(checked) or 1)
+        size = self.restorer.at_once(len(checked) or 1, options.batch_size)
         network = self.ready(self.parser, size) if self.parser is not None and len(checked) else None
         if network is None:
             return Restored(after, checked, None)

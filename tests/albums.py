@@ -24,11 +24,11 @@ class Negatives:
     def __init__(self, at_once=4, seconds=0.0):
         self.most, self.seconds, self.batches = at_once, seconds, []
 
-    def at_once(self, faces):
-        return min(self.most, faces)
+    def at_once(self, faces, batch_size=None):
+        return min(batch_size or self.most, faces)
 
     def restore(self, crops, options, *, prompts=None, on_batch=None):
-        size = options.batch_size or self.at_once(len(crops))
+        size = self.at_once(len(crops), options.batch_size)
         for first in range(0, len(crops), size):
             self.batches.append(len(crops.images[first : first + size]))
             time.sleep(self.seconds)

@@ -12,8 +12,6 @@ from host.client import RESTORER, NodeError
 from host.graphs import FACE, all_in_one, node, small_faces, step_by_step, upscaled_by_model
 from PIL import Image
 
-from osdface_core.options import Restore
-
 ASTRONAUT = np.array(Image.open(ROOT / "photos" / "astronaut.png").convert("RGB"))
 LIGHT = {"light": node("OSDFaceLoadRestorer", restorer=RESTORER)}
 
@@ -142,7 +140,7 @@ def test_one_copy_for_all_nodes_let_go_with_the_last(inside):
     loader = inside.ours["OSDFaceLoadRestorer"]
     first, second = (loader.execute(restorer=RESTORER).args[0] for _ in range(2))
     assert first is second
-    assert first.together(Restore(batch_size=4), 9) == 1  # in main memory a batch takes more of it, and no less time
+    assert first.at_once(9, batch_size=4) == 1  # in main memory a batch takes more of it, and no less time
     assert not first.resident.partial  # its layers are spandrel's own: it comes to the card as a whole
     del first, second
     gc.collect()

@@ -126,7 +126,7 @@ class Painter:
     def __init__(self, painted):
         self.painted, self.frame = painted, iter(range(10**6))
 
-    def at_once(self, faces):
+    def at_once(self, faces, batch_size=None):
         return faces
 
     def restore(self, crops, options, *, prompts=None, on_batch=None):

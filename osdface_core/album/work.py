@@ -62,7 +62,7 @@ class PhotoWork:
 
     @property
     def batch(self) -> int:
-        return self.stages.options.batch_size or self.stages.restorer.at_once(MANY)
+        return self.stages.restorer.at_once(MANY, self.stages.options.batch_size)
 
     @property
     def growth(self) -> float:

@@ -18,8 +18,8 @@ class LoadedRestorer(OneStepRestorer):
     def one_step(self, faces: int) -> OneStep:
         return self.model.one_step
 
-    def at_once(self, faces: int) -> int:
-        return max(1, min(faces_at_once(self.model), faces))
+    def at_once(self, faces: int, batch_size: int | None = None) -> int:
+        return max(1, min(batch_size or faces_at_once(self.model), faces))
 
 
 class LoadedOSDFace(LoadedRestorer, OSDFaceRestorer):

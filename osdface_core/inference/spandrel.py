@@ -85,14 +85,10 @@ class SpandrelRestorer:
         """The network, ready for so many faces at once."""
         return self.network
 
-    def at_once(self, faces: int) -> int:
+    def at_once(self, faces: int, batch_size: int | None = None) -> int:
         device = self.network.descriptor.device
         most = 1 if device.type == "cpu" else that_fit(self.network.face_bytes, free_bytes(device))
-        return max(1, min(most, faces))
-
-    def together(self, options: Restore, faces: int) -> int:
-        """How many of so many faces to restore together."""
-        return options.batch_size or self.at_once(faces)
+        return max(1, min(batch_size or most, faces))
 
     @torch.no_grad()
     def restore(
@@ -102,8 +98,8 @@ class SpandrelRestorer:
         options.validate()
         if prompts is not None:
             raise ImageError(f"{self.network.name} takes no prompt. Disconnect it, or take OSDFace for the model.")
-        size = self.together(options, len(crops))
-        network = self.ready(min(size, len(crops)))
+        size = self.at_once(len(crops), options.batch_size)
+        network = self.ready(size)
         device, side = network.descriptor.device, network.crop_size * network.descriptor.scale
         images = crops.images.new_empty(len(crops), 3, side, side)
 

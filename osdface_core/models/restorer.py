@@ -29,8 +29,8 @@ class Restorer(Protocol):
     def options(self) -> Collection[str]:
         """The names of the fields of `Restore` that it takes. The others are refused."""
 
-    def at_once(self, faces: int) -> int:
-        """How many of so many faces it restores together, as far as memory goes."""
+    def at_once(self, faces: int, batch_size: int | None = None) -> int:
+        """How many of so many faces it restores together: as many as are asked for, or as far as memory goes."""
 
     def restore(
         self, crops: FaceCrops, options: Restore, *, prompts: Prompts | None = None, on_batch: OnBatch | None = None
@@ -51,8 +51,8 @@ class OneStepRestorer(ABC):
         """The restoration, ready for so many faces at once."""
 
     @abstractmethod
-    def at_once(self, faces: int) -> int:
-        """How many of so many faces it restores together, as far as memory goes."""
+    def at_once(self, faces: int, batch_size: int | None = None) -> int:
+        """How many of so many faces it restores together: as many as are asked for, or as far as memory goes."""
 
     @abstractmethod
     def prompts_of(self, crops: FaceCrops, options: Restore, batch_size: int, on_batch: OnBatch | None) -> Prompts:
@@ -62,16 +62,12 @@ class OneStepRestorer(ABC):
     def check_prompts(self, prompts: Prompts) -> None:
         """Raises ImageError for given prompts that the UNet does not understand."""
 
-    def together(self, options: Restore, faces: int) -> int:
-        """How many of so many faces to restore together."""
-        return options.batch_size or self.at_once(faces)
-
     def restore(
         self, crops: FaceCrops, options: Restore, *, prompts: Prompts | None = None, on_batch: OnBatch | None = None
     ) -> FaceCrops:
         """Every crop restored. on_batch may end the work while prompts are made, too: then no face is done yet."""
         options.validate()
-        size = self.together(options, len(crops))
+        size = self.at_once(len(crops), options.batch_size)
         if prompts is None:
             none_yet = on_batch and (lambda _done, count: on_batch(0, count))
             prompts = self.prompts_of(crops, options, size, none_yet)
