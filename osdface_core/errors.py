@@ -6,6 +6,13 @@ from pathlib import Path
 class OSDFaceError(Exception):
     """Base of every error this library raises on purpose."""
 
+    __module__ = "osdface_core.errors"
+
+    def __init_subclass__(cls) -> None:
+        """Name the module without the path that ComfyUI puts before a pack's modules, and shows beside an error."""
+        _, package, module = cls.__module__.rpartition("osdface_core.")
+        cls.__module__ = package + module
+
 
 class ImageError(OSDFaceError):
     """An image or face file cannot be read, written or used as asked."""

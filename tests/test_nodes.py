@@ -252,6 +252,15 @@ def test_without_anything_to_find_faces_with_the_node_says_what_to_connect(host)
         host.run(prompt)
 
 
+def test_an_error_names_no_path_of_the_pack(host):
+    """ComfyUI shows beside an error the name of its class's module, which has the pack's path in it."""
+    answer = host.start(step_by_step(select={"rule": "these numbers", "numbers": "3-1"}))
+    ((_, about),) = [
+        message for message in host.finish(answer["prompt_id"])["status"]["messages"] if message[0] == "execution_error"
+    ]
+    assert about["exception_type"] == "osdface_core.errors.ImageError"
+
+
 def test_the_nodes_say_what_they_leave_and_what_does_not_fit(host):
     outputs = host.run(step_by_step(detect={"boxes": FACE, "min_size": 500}))
     assert outputs["detect"]["text"] == ["0 faces\n1 left: smaller than 500 px"]

@@ -163,7 +163,7 @@ class Host:
                     "node_id": key,
                     "node_type": prompt[key]["class_type"] if key else None,
                     "exception_message": str(error),
-                    "exception_type": type(error).__name__,
+                    "exception_type": full_name(type(error)),
                     "traceback": traceback.format_tb(error.__traceback__),
                     "executed": [],
                 }
@@ -172,6 +172,11 @@ class Host:
             self.history[number] = {"outputs": outputs, "status": status, "prompt": [0, number, prompt, {}, []]}
             tell("executing", {"node": None})
             tell("status", {"status": {"exec_info": {"queue_remaining": self.queue.qsize()}}})
+
+
+def full_name(kind: type) -> str:
+    """An error's kind as ComfyUI names it: with its module's name, which in a pack is the path of its file."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def load_pack(name: str, file: Path) -> list[Any]:
