@@ -7,7 +7,7 @@ from typing import NamedTuple
 ABOVE, GAP, BETWEEN = 30, 70, 110
 """A node's title, and the space between nodes below and beside one another."""
 SHIFTS = (0, 0, 40, 80, 120, 200, 300, 420, 600)
-TRIES = 6000
+TRIES = 12000
 
 
 class Box(NamedTuple):

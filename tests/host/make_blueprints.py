@@ -9,7 +9,7 @@ from .client import ROOT, start_standin
 from .frontend import Frontend, open_frontend
 from .graphs import Prompt, loaders, node, restore_faces, video
 from .make_templates import about_pack
-from .templates import PORTRAIT, saved
+from .templates import PORTRAIT, by_hand
 
 FOLDER = ROOT / "subgraphs"
 WRAP = """
@@ -40,12 +40,12 @@ class Blueprint(NamedTuple):
 
 
 def photo() -> Prompt:
-    prompt = saved(loaders(PORTRAIT) | {"restore": restore_faces()}, ["restore", 0])
+    prompt = by_hand(loaders(PORTRAIT) | {"restore": restore_faces()}, "restore")
     return {name: part for name, part in prompt.items() if name != "compare"}
 
 
 def frames() -> Prompt:
-    prompt = saved(video(), ["paste", 0]) | {"image": node("LoadImage", image=PORTRAIT)}
+    prompt = by_hand(video(), "paste") | {"image": node("LoadImage", image=PORTRAIT)}
     for name in ("detect", "track", "crop", "paste"):
         prompt[name]["inputs"]["image"] = ["image", 0]
     return {name: part for name, part in prompt.items() if name not in ("frames", "create", "compare")}

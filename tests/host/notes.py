@@ -1,8 +1,8 @@
 """What the note in each template says, by the template's title."""
 
 STARTER = """
-This runs at once, with the small *starter* weights. For OSDFace's own quality add **Download Weights (OSDFace)** and
-choose what it brings in **Load OSDFace Model**.
+This runs at once, with the small *starter* weights. For OSDFace's own quality get it by **Download Weights (OSDFace)**,
+then pull a link out of `model` to the empty canvas and take **Load OSDFace Model**.
 """
 NOTES = {
     "Restore a blurred photo": f"""
@@ -19,8 +19,8 @@ leaves the colours that the model makes.
 - Scanned upside down? Switch `any_rotation` on.
 {STARTER}""",
     "Only the face I choose": """
-**Run** it once: the preview of **Detect Faces** numbers the faces. Type the numbers that you want into **Select
-Faces**, like `1, 4` or `0-2`, and run again.
+**Run** it once: the preview beside **Detect Faces** numbers the faces. Type the numbers that you want into `numbers` of
+**Face Restore**, like `1, 4` or `0-2`, and run again.
 
 The other faces stay exactly as they are.
 """,
@@ -39,16 +39,17 @@ Faces that are sharp already stay as they are: `skip_sharp` is on here.
 For thousands of photos take the command: `osdface restore FOLDER -o OUT`.
 """,
     "Enlarge a photo and restore its faces": """
-Whatever makes the photo larger goes into `background`: the faces are restored from the photo and pasted into the large
-one.
+`upscale` says how much larger the photo becomes. Its faces are restored at the model's own size, and pasted into the
+large photo.
 
-Put any upscaler in place of **Upscale Image By**; the template *Enlarge with an upscale model* has one.
+For a sharper background open *Enlarge with an upscale model*.
 """,
     "Enlarge with an upscale model": """
 This needs a model: **RealESRGAN_x4plus.safetensors** in `models/upscale_models`, which ComfyUI offers to download, or
 any other in its place.
 
-The upscaler makes the whole photo larger; OSDFace makes the faces, which upscalers blur.
+Whatever makes the photo larger goes into `background`. The upscaler makes the whole photo; OSDFace makes the faces,
+which upscalers blur.
 """,
     "Faces that another detector found": """
 Put any node that gives boxes in place of **Bounding Box**.

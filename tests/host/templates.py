@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .client import RESTORER
-from .graphs import STARTER, Prompt, loaders, native_route, node, restore_faces, small_faces, step_by_step, video
+from .graphs import STARTER, Prompt, native_route, node, small_faces, step_by_step, video
 
 PORTRAIT, OLD, GROUP, CLIP = (f"osdface_{name}" for name in ("portrait.jpg", "old_photo.jpg", "group.jpg", "clip.webm"))
 ALBUM = "osdface"
@@ -37,43 +37,42 @@ class Template:
 
 
 def saved(prompt: Prompt, image: list[Any], before: str = "image") -> Prompt:
-    """With the detector that every machine has, its result saved and compared with what it was."""
+    """With its result saved and compared with what it was."""
     prompt = {name: node for name, node in prompt.items() if name not in ("save", "report")}
-    prompt["detector"] = node("OSDFaceLoadDetector", detector=STARTER)
     return prompt | {
         "save": node("SaveImage", images=image, filename_prefix="restored"),
         "compare": node("ImageCompare", compare_view="", image_a=[before, 0], image_b=image),
     }
 
 
-def photo(image: str, **changes: Any) -> Prompt:
-    prompt = saved(loaders(image) | {"restore": restore_faces(**changes)}, ["restore", 0])
-    return prompt | {
+def restored(image: str, source: Prompt | None = None, before: str = "image", **inputs: Any) -> Prompt:
+    """One node for the whole job, between loading and saving. source: what else it takes its inputs from."""
+    widgets = {"faces": "all", "strength": 1.0, "threshold": 0.8, "batch_size": 4}
+    job = node("OSDFaceRestoreFaces", image=["image", 0], **widgets | inputs)
+    prompt = {"image": node("LoadImage", image=image)} | (source or {}) | {"restore": job}
+    return saved(prompt, ["restore", 0], before)
+
+
+def photo(image: str, **inputs: Any) -> Prompt:
+    """The same, with its faces before and after."""
+    return restored(image, **inputs) | {
         "before": node("PreviewImage", images=["restore", 2]),
         "after": node("PreviewImage", images=["restore", 3]),
     }
 
 
-def steps(image: str, **changes: Any) -> Prompt:
-    return saved(step_by_step(image, **changes), ["paste", 0])
+def by_hand(prompt: Prompt, result: str, before: str = "image") -> Prompt:
+    """Steps in nodes of their own, with the detector that every machine has."""
+    return saved(prompt | {"detector": node("OSDFaceLoadDetector", detector=STARTER)}, [result, 0], before)
 
 
-def chosen() -> Prompt:
-    prompt = steps(GROUP, select={"rule": "these numbers", "numbers": "1, 4"})
-    for name in ("prompt", "set", "map"):
-        del prompt[name]
-    del prompt["restore"]["inputs"]["prompt"]
-    prompt["paste"]["inputs"]["crops"] = ["restore", 0]
-    return prompt
-
-
-def detected(source: Prompt, **inputs: Any) -> Prompt:
-    """With faces that something else finds."""
-    prompt = {key: node for key, node in chosen().items() if key != "select"} | source
-    prompt["image"] = node("LoadImage", image=PORTRAIT)
-    prompt["detect"]["inputs"] |= inputs
-    prompt["crop"]["inputs"]["faces"] = ["detect", 0]
-    return prompt
+def numbered(image: str, source: Prompt, detect: dict[str, Any], **inputs: Any) -> Prompt:
+    """Faces that are found before and shown with their numbers. source: what finds them, as `detect` says."""
+    found = {
+        "detect": node("OSDFaceDetect", image=["image", 0], threshold=0.8, **detect),
+        "numbers": node("PreviewImage", images=["detect", 3]),
+    }
+    return restored(image, source | found, detected=["detect", 0], **inputs)
 
 
 def mediapipe() -> Prompt:
@@ -89,59 +88,29 @@ def mediapipe() -> Prompt:
             missing_frame_fallback="empty",
         ),
     }
-    prompt = detected(source, face_landmarks=["landmarks", 0])
-    del prompt["detector"], prompt["detect"]["inputs"]["detector"]
-    return prompt
-
-
-def enlarged(large: Prompt) -> Prompt:
-    prompt = loaders(GROUP) | large | {"restore": restore_faces(background=["large", 0])}
-    return saved(prompt, ["restore", 0], "large")
-
-
-def album() -> Prompt:
-    return photo(PORTRAIT, skip_sharp=True) | {"image": node("LoadImageDataSetFromFolder", folder=ALBUM)}
+    return numbered(PORTRAIT, source, {"face_landmarks": ["landmarks", 0]})
 
 
 def clip() -> Prompt:
     prompt = video()
     save = prompt["save"]
-    return saved(prompt, ["paste", 0], "frames") | {"image": node("LoadVideo", file=CLIP), "save": save}
+    return by_hand(prompt, "paste", "frames") | {"image": node("LoadVideo", file=CLIP), "save": save}
 
 
-def native() -> Prompt:
-    prompt = photo(PORTRAIT) | {name: native_route()[name] for name in ("checkpoint", "model")}
-    return {name: prompt[name] for name in ("image", "checkpoint", "model", "detector", *prompt)}
-
-
-PHOTO_COLUMNS = [["note", "model", "detector"], ["image"], ["restore"], ["save", "compare"], ["before", "after"]]
+DETECTOR: Prompt = {"detector": node("OSDFaceLoadDetector", detector=STARTER)}
+FOUND: dict[str, Any] = {"detector": ["detector", 0]}
+PHOTO_COLUMNS = [["note", "image"], ["restore"], ["save", "compare"], ["before", "after"]]
 PHOTO_APP: dict[str, list[Any]] = {
-    "inputs": [["image", "image"], ["model", "weights"], ["restore", "strength"]],
+    "inputs": [["image", "image"], ["restore", "strength"], ["restore", "color"]],
     "outputs": ["save"],
 }
 
 TEMPLATES = {
-    "Restore a blurred photo": Template(
-        photo(PORTRAIT),
-        PHOTO_COLUMNS,
-        PHOTO_APP,
-    ),
-    "Restore an old photo": Template(
-        photo(OLD, color="wavelet"),
-        PHOTO_COLUMNS,
-        PHOTO_APP,
-        sample=OLD,
-    ),
+    "Restore a blurred photo": Template(photo(PORTRAIT), PHOTO_COLUMNS, PHOTO_APP),
+    "Restore an old photo": Template(photo(OLD), PHOTO_COLUMNS, PHOTO_APP, sample=OLD),
     "Only the face I choose": Template(
-        chosen(),
-        [
-            ["note", "model", "detector"],
-            ["image"],
-            ["detect", "numbers"],
-            ["select", "crop"],
-            ["restore", "paste"],
-            ["save", "compare"],
-        ],
+        numbered(GROUP, DETECTOR, FOUND, numbers="1, 4"),
+        [["note", "image"], ["detector", "detect"], ["numbers", "restore"], ["save", "compare"]],
         sample=GROUP,
     ),
     "Restore faces in a video": Template(
@@ -158,54 +127,42 @@ TEMPLATES = {
         sample=CLIP,
     ),
     "A folder of photos": Template(
-        album(),
+        photo(GROUP, skip_sharp=True) | {"image": node("LoadImageDataSetFromFolder", folder=ALBUM)},
         PHOTO_COLUMNS,
         sample=GROUP,
     ),
     "Enlarge a photo and restore its faces": Template(
-        enlarged({"large": node("ImageScaleBy", image=["image", 0], upscale_method="lanczos", scale_by=2.0)}),
-        [["note", "model", "detector"], ["image"], ["large"], ["restore"], ["save", "compare"]],
+        restored(GROUP, upscale=2.0),
+        [["note", "image"], ["restore"], ["save", "compare"]],
         PHOTO_APP,
         sample=GROUP,
     ),
     "Enlarge with an upscale model": Template(
-        enlarged(
+        restored(
+            GROUP,
             {
                 "upscaler": node("UpscaleModelLoader", model_name=UPSCALER),
                 "large": node("ImageUpscaleWithModel", upscale_model=["upscaler", 0], image=["image", 0]),
-            }
+            },
+            "large",
+            background=["large", 0],
         ),
-        [["note", "model", "detector"], ["image", "upscaler"], ["large"], ["restore"], ["save", "compare"]],
+        [["note", "image"], ["upscaler", "large"], ["restore"], ["save", "compare"]],
         PHOTO_APP,
         needs=UPSCALER,
         sample=GROUP,
     ),
     "Faces that another detector found": Template(
-        detected({"boxes": node("PrimitiveBoundingBox", **FACE)}, boxes=["boxes", 0]),
-        [
-            ["note", "model", "detector"],
-            ["image", "boxes"],
-            ["detect", "numbers"],
-            ["crop", "restore"],
-            ["paste"],
-            ["save", "compare"],
-        ],
+        numbered(PORTRAIT, DETECTOR | {"boxes": node("PrimitiveBoundingBox", **FACE)}, FOUND | {"boxes": ["boxes", 0]}),
+        [["note", "image"], ["detector", "boxes"], ["detect", "numbers"], ["restore"], ["save", "compare"]],
     ),
     "Faces by MediaPipe's landmarks": Template(
         mediapipe(),
-        [
-            ["note", "mesh"],
-            ["image", "landmarks"],
-            ["detect", "numbers"],
-            ["crop", "model"],
-            ["restore"],
-            ["paste"],
-            ["save", "compare"],
-        ],
+        [["note", "image"], ["mesh", "landmarks"], ["detect", "numbers"], ["restore"], ["save", "compare"]],
         needs=MESH,
     ),
     "Every step in a node of its own": Template(
-        steps(PORTRAIT),
+        by_hand(step_by_step(PORTRAIT), "paste"),
         [
             ["note", "image"],
             ["detector"],
@@ -220,7 +177,7 @@ TEMPLATES = {
         ],
     ),
     "Small faces by a lighter restorer": Template(
-        saved(small_faces(GROUP, largest=230), ["paste", 0]),
+        by_hand(small_faces(GROUP, largest=230), "paste"),
         [
             ["note", "image"],
             ["detector"],
@@ -236,8 +193,8 @@ TEMPLATES = {
         sample=GROUP,
     ),
     "Low memory, on ComfyUI's own SD 2.1": Template(
-        native(),
-        [["note", "checkpoint", "model", "detector"], ["image"], ["restore"], ["save", "compare"], ["before", "after"]],
+        restored(PORTRAIT, {name: native_route()[name] for name in ("checkpoint", "model")}, model=["model", 0]),
+        [["note", "image"], ["checkpoint", "model"], ["restore"], ["save", "compare"]],
         needs="osdface, sd21-base-single",
     ),
 }
