@@ -9,8 +9,9 @@ from torch import Tensor
 from ..osdface_core import FaceCrops, Faces
 from ..osdface_core.detection.load import STARTER as STARTER_DETECTOR
 from ..osdface_core.detection.load import load_detector
+from ..osdface_core.faces import so_many
 from ..osdface_core.models.restorer import Restorer
-from ..osdface_core.options import PhotoOptions
+from ..osdface_core.options import SHARP, PhotoOptions
 from ..osdface_core.pipeline import restore_stages
 from ..osdface_core.selection.select import select_blurred, select_faces
 from ..osdface_core.selection.sharpness import sharpness
@@ -18,6 +19,8 @@ from . import sockets
 from .folders import NO_BASE, STARTER
 from .runtime import PARSING, Resident, intermediate, progress, shared_network, shared_weights
 from .widgets import ALL, LeaveWidgets, LoadWidgets, PhotoWidgets, left, widget, widgets
+
+ALREADY_SHARP = "{} looked sharp already: with skip_sharp such faces stay as they are"
 
 
 class OSDFaceRestoreFaces(io.ComfyNode):
@@ -135,10 +138,10 @@ class OSDFaceRestoreFaces(io.ComfyNode):
         **options: Any,
     ) -> io.NodeOutput:
         """options: the widgets that are options of the core, by their names."""
-        notice = ""
+        notices = []
         if model is None:
             model = shared_weights(STARTER, NO_BASE, LoadWidgets.precision)
-            notice = model.notice
+            notices.append(model.notice)
         if detector is None and detected is None:
             detector = shared_network(STARTER_DETECTOR, load_detector)
         choice = numbers.strip() or faces
@@ -163,11 +166,13 @@ class OSDFaceRestoreFaces(io.ComfyNode):
             ready=lambda network, count: network.use(PARSING * count),
             on_batch=progress(),
         )
+        if sharp := sum(value >= SHARP for value in sharpness(before)):  # none with skip_sharp
+            notices.append(ALREADY_SHARP.format(so_many(sharp)))
         return io.NodeOutput(
             sockets.with_pixels(target, canvas, result.image),
             result.mask,
             sockets.crops_to_image(before.images),
             sockets.crops_to_image(after.images),
             json.dumps(result.report_json(), indent=1),
-            ui=sockets.said(result, notice),
+            ui=sockets.said(result, *notices),
         )

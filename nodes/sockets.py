@@ -91,12 +91,12 @@ def named(face: Face, crops: FaceCrops) -> str:
     return f"frame {face.frame}, face {face.index}" if crops.faces.frames > 1 else f"face {face.index}"
 
 
-def said(result: Composite, notice: str = "") -> dict[str, list[str]]:
-    """What became of the faces, and a notice, shown on the node by web/message.js."""
+def said(result: Composite, *notices: str) -> dict[str, list[str]]:
+    """What became of the faces, and notices, shown on the node by web/message.js."""
     lines = result.summary().splitlines()
     if len(lines) > SHOWN_LINES:
         lines = [*lines[: SHOWN_LINES - 2], f"… {len(lines) - SHOWN_LINES + 1} more in the report …", lines[-1]]
-    return {"text": ["\n".join([*lines, *filter(None, [notice])])]}
+    return {"text": ["\n".join([*lines, *filter(None, notices)])]}
 
 
 def from_mask(mask: Tensor, height: int, width: int) -> Tensor:

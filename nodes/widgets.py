@@ -114,7 +114,11 @@ class PhotoWidgets(PhotoOptions):
         help="Restores the faces with these numbers alone, like 0, 2 or 1-3: those in the report, and in the preview "
         "of Detect Faces. Empty restores what faces says.",
     )
-    skip_sharp: bool = option(False, advanced=True, help="Turn it on to leave faces alone that are sharp already.")
+    skip_sharp: bool = option(
+        False,
+        advanced=True,
+        help="Turn it on to leave faces alone that are sharp already. Grain makes faces look sharp, too.",
+    )
 
 
 @dataclass(frozen=True)

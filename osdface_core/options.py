@@ -137,7 +137,7 @@ class Choose(Count):
         unit="limit",
         bare=SHARP,
         widget={"default": SHARP},
-        help="Faces at least as sharp are left alone. Lower it to skip more.",
+        help="Faces at least as sharp are left alone. Lower it to skip more. Grain makes faces look sharp, too.",
     )
 
 

@@ -155,6 +155,8 @@ def test_one_node_matches_colours_and_skips_sharp_faces_too(host):
     skipped = host.run(all_in_one(skip_sharp=True))
     assert (host.picture(skipped["save"]) == ASTRONAUT).all()
     assert "sharp already" in report(skipped)["faces"][0]["reason"]
+    assert "1 face looked sharp already: with skip_sharp" in one["restore"]["text"][0]
+    assert "looked sharp" not in skipped["restore"]["text"][0]
 
 
 @pytest.fixture

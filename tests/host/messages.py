@@ -31,6 +31,7 @@ MESSAGES = (
     "score below {}",
     "not among the {} largest",
     "sharp already ({})",
+    "{} looked sharp already: with skip_sharp such faces stay as they are",
     "likeness {} is below {}",
     "identity {} is below {}",
     "others are more alike",
