@@ -1,5 +1,6 @@
 """Albums by the command: resumed, interrupted, killed, on several devices."""
 
+import json
 import logging
 import os
 import shutil
@@ -13,6 +14,7 @@ from albums import portraits
 from conftest import ROOT
 from PIL import Image
 
+from osdface_core import Faces
 from osdface_core.album.journal import DONE, FAILED, Entry, Journal, entries
 from osdface_core.album.plan import Shard
 from osdface_core.cli import main
@@ -160,6 +162,17 @@ def test_ctrl_c_finishes_what_is_begun_a_second_one_stops_at_once_and_a_killed_r
     changed = [name for name in before if (out / name).stat().st_mtime_ns != before[name]]
     assert len(changed) <= 2  # written when the run was killed, and not noted yet
     assert {path.suffix for path in out.iterdir() if path.name != ".osdface"} == {".png"}
+
+
+def test_of_many_photos_the_sum_is_said_and_not_each(tmp_path, messages):
+    folder = portraits(tmp_path / "in", 101)
+    faces = tmp_path / "none.json"
+    faces.write_text(json.dumps(Faces((), 1, 128, 128).to_json()), encoding="utf-8")
+    (folder / "07.png").write_bytes(b"no photo")
+    assert run("restore", folder, "-o", tmp_path / "out", "--faces", faces) == 1
+    assert "100 photo(s) done, 0 face(s) restored." in messages.text
+    assert "1 of 101 photo(s) failed, the rest is done" in messages.text
+    assert "->" not in messages.text
 
 
 DEADLY = """

@@ -30,6 +30,7 @@ from ..album.resume import Todo, jobs, left_to_do
 from ..album.stream import Stream
 from ..album.under_way import Job
 from ..album.work import AlignedWork, PhotoWork, Work
+from ..command import command
 from ..compositing.upscale import Upscaler
 from ..errors import DeviceLostError, ImageError, OptionError, OSDFaceError
 from ..files.names import printable
@@ -126,16 +127,18 @@ def make_stream(networks: Networks, options: argparse.Namespace) -> Stream:
 def follow(entries: Iterable[Entry], total: int | None, options: argparse.Namespace) -> tuple[int, int]:
     """Say what becomes of photos, and how fast, as it becomes known. Returns how many failed, and how many ended."""
     failed = faces = ended = 0
-    began = time.monotonic()
+    began, briefly = time.monotonic(), total is None or total > SAID
     with tqdm(total=total, unit="photo", disable=None) as bar:
         for entry in entries:
             ended += 1
             failed += entry.state != DONE
             faces += sum(face["restored"] for face in entry.faces)
-            say(entry, options, briefly=total is None or total > SAID)
+            say(entry, options, briefly=briefly)
             speed = faces / (time.monotonic() - began)
             bar.set_postfix_str(f"{faces} faces, {speed:.2g} a second, {failed} failed", refresh=False)
             bar.update()
+    if briefly:
+        log.info("%d photo(s) done, %d face(s) restored. `%s report` sums up", ended - failed, faces, command())
     return failed, ended
 
 
