@@ -406,6 +406,7 @@ def test_names_of_files_and_notices_do_not_steer_the_terminal(tmp_path, command)
     if command == "damaged":
         photo.write_bytes(b"\x89PNG\r\n\x1a\n")
     elif command == "twice":
+        shutil.copy(PHOTO, photo)
         option = [str(photo)]
     elif command == "notice":
         save_bundle(replace_notice(load_model(), NASTY + "long " * 2000), tmp_path / "bundle.safetensors")

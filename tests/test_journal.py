@@ -105,6 +105,20 @@ def test_a_report_sums_up_all_parts_as_text_table_and_page(tmp_path, capsys, mes
     assert "no journal is in this folder" in messages.text
 
 
+def test_what_was_done_stays_so_though_a_later_run_was_not_to_write_over_it(tmp_path, capsys, messages):
+    shutil.copy(PHOTO, tmp_path / "a.png")
+    for code in (0, 1):
+        assert run("restore", tmp_path / "a.png", "-o", tmp_path / "out", "--faces", FACES) == code
+    assert "an earlier run has written there: with --resume what it has done is left out" in messages.text
+    assert run("report", tmp_path / "out") == 0
+    assert capsys.readouterr().out.startswith("photos: 1\ndone: 1\nfailed: 0\n")
+    journal = Journal(tmp_path / "out", Shard(), {})
+    for state in ("begun", FAILED):
+        journal.add(Entry("a.png", "a.png", state, error="broken now"))
+    assert run("report", tmp_path / "out") == 0
+    assert capsys.readouterr().out.startswith("photos: 1\ndone: 0\nfailed: 1\n")
+
+
 def test_a_table_begins_no_formula(tmp_path):
     journal = Journal(tmp_path, Shard(), {})
     journal.add(Entry("=cmd|' /C calc'!A0.png", "x.png", FAILED, error="-1\n+2"))

@@ -51,6 +51,17 @@ def test_folders_are_looked_into_and_their_tree_is_kept(tmp_path):
     assert any("it is what is written to" in note for note in plan.notes)
 
 
+def test_a_path_that_is_not_there_is_said_before_any_work_and_the_rest_is_done(tmp_path, messages, monkeypatch):
+    shutil.copy(PHOTO, tmp_path / "one.png")
+    plan = find_inputs([tmp_path / "holidys", tmp_path / "one.png"])
+    assert names(plan) == ["one.png"]
+    assert plan.problems == [f"{tmp_path / 'holidys'}: there is no such file or folder. Check the path."]
+    monkeypatch.setattr("osdface_core.cli.restore.open_networks", None)
+    assert run("restore", tmp_path / "holidys", "-o", tmp_path / "out") == 1
+    assert f"error: {plan.problems[0]}" in messages.text
+    assert not (tmp_path / "out").exists()
+
+
 def test_lists_name_photos_a_line_or_a_zero_byte_each(tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa/one.png\r\n\r\nb/c d.jpg\n/top/x.png")
     listed = find_inputs([Path(f"@{tmp_path / 'list.txt'}")])

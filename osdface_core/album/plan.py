@@ -60,7 +60,7 @@ class Plan:
 
     inputs: list[Input] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    """What could not be looked into, and why."""
+    """What is not there or could not be looked into, and why."""
     notes: list[str] = field(default_factory=list)
     """What was left out on purpose, for people."""
 
@@ -85,7 +85,9 @@ def find_inputs(paths: Iterable[Path], *, recursive: bool = False, output: Path 
             continue
         for file in expand([path], recursive=recursive):
             with named(file):
-                if not file.is_dir():
+                if not os.path.lexists(file):
+                    plan.problems.append(f"{file}: there is no such file or folder. Check the path.")
+                elif not file.is_dir():
                     plan.inputs.append(Input(*os.path.split(file)))
                 elif recursive:
                     plan.inputs += walk(file, plan, output)

@@ -44,8 +44,18 @@ class Summary:
 
 
 def last_entries(output: Path) -> Iterator[Entry]:
-    """The entry that holds, for every photo of the journal in an output folder."""
-    last = {hashed(entry.output): number for number, entry in enumerate(entries(output))}
+    """The entry that holds, for every photo of the journal in an output folder: the last one. What failed before it was
+    begun, such as a photo that an earlier run has done, is as it was."""
+    last: dict[int, int] = {}
+    done: set[int] = set()
+    for number, entry in enumerate(entries(output)):
+        key = hashed(entry.output)
+        if entry.state != FAILED or key not in done:
+            last[key] = number
+        if entry.state == DONE:
+            done.add(key)
+        elif entry.state != FAILED:
+            done.discard(key)
     for number, entry in enumerate(entries(output)):
         if last.get(hashed(entry.output)) == number:
             yield entry

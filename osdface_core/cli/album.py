@@ -24,7 +24,7 @@ from ..album.cluster import Cluster
 from ..album.devices import LOST, Fleet, listening
 from ..album.disk import Disk
 from ..album.fingerprint import of_files, of_options
-from ..album.journal import DONE, Entry, Journal
+from ..album.journal import DONE, Entry, Journal, parts
 from ..album.plan import Input, Shard
 from ..album.resume import Todo, jobs, left_to_do
 from ..album.stream import Stream
@@ -84,6 +84,7 @@ def restore_album(inputs: Sequence[Input], networks: Networks, options: argparse
 
     Raises KeyboardInterrupt where Ctrl-C ended it in good order, and ImageError where nothing more can be written.
     """
+    earlier = not (options.into_file or options.resume) and bool(parts(options.output))
     stream, todo = open_stream(inputs, networks, options)
     again = "" if stream.journal is None else "The same command with --resume goes on."
     with interruptible(stream):
@@ -91,6 +92,8 @@ def restore_album(inputs: Sequence[Input], networks: Networks, options: argparse
             failed, _ = follow(restored(stream, todo, options), len(todo), options)
         except DeviceLostError as error:
             raise DeviceLostError(f"{error} {again or 'Run the same command again.'}") from error
+    if failed and earlier and not options.force:
+        log.error("an earlier run has written there: with --resume what it has done is left out")
     if stream.full:
         raise ImageError(f"{options.output}: nothing more can be written there. Make room. {again}".rstrip())
     if stream.stopped:

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         failed += restore_on_cluster(photos, options)
     elif options.devices and photos:
         failed += restore_on_devices(photos, options)
-    else:
+    elif photos or clips:
         if options.devices:
             options.device = options.devices[0]  # which finds the faces
         networks = open_networks(options)
