@@ -77,7 +77,9 @@ def test_fingerprints_see_options_and_every_weight(starter):
     assert one != of_options({}, [counting])
 
 
-def test_a_report_sums_up_all_parts_as_text_table_and_page(tmp_path, capsys, messages):
+def test_a_report_sums_up_all_parts_as_text_table_and_page(tmp_path, capsys, messages, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
     shutil.copy(PHOTO, tmp_path / "a.png")
     Image.open(PHOTO).save(tmp_path / "b=<i>.jpg")
     (tmp_path / "c.png").write_bytes(PHOTO.read_bytes()[:5000])
@@ -99,6 +101,7 @@ def test_a_report_sums_up_all_parts_as_text_table_and_page(tmp_path, capsys, mes
     assert "b=&lt;i&gt;.jpg" in html
     assert "<i>" not in html
     assert not re.findall(r'(?:src|href)="(?!data:)', html)
+    assert str(tmp_path) not in html  # of a home only ~ is shown to others
     assert run("report", out, "--csv", tmp_path / "t.csv") == 1
     assert "exists already" in messages.text
     assert run("report", tmp_path) == 1

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
+from pathlib import Path
 
 import torch.nn.functional as F
 from PIL import Image
@@ -112,8 +113,9 @@ def of_pair(pair: Pair) -> str:
 
 
 def text(value: object) -> str:
-    """A value as it can stand in a page: whatever it holds, it is text there."""
-    return escape(printable(f"{value:.3g}" if isinstance(value, float) else str(value)))
+    """A value as it can stand in a page for others to see: whatever it holds, it is text there, and nobody's home."""
+    words = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return escape(printable(words.replace(str(Path.home()), "~")))
 
 
 def thumbnail(pixels: Tensor, size: tuple[int, int]) -> bytes:
