@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT, running
 from host.frontend import CHROMIUM, open_frontend
 from host.layout import hidden_links, overlaps
-from host.make_templates import CORE, NOTE, about_pack
+from host.make_templates import CORE, NOTE, TITLES, about_pack
 from host.notes import note as written
 from host.templates import MODELS, TEMPLATES
 from PIL import Image
@@ -39,6 +39,7 @@ def test_a_template_can_be_read_at_a_glance(title):
     assert overlaps(workflow) == []
     (note,) = (node for node in workflow["nodes"] if node["type"] == NOTE)
     assert note["widgets_values"] == [written(title)]
+    assert all(node["title"] in TITLES.values() for node in workflow["nodes"] if node["type"] == "PreviewImage")
 
 
 @pytest.mark.parametrize("title", TEMPLATES)

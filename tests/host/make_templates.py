@@ -16,6 +16,8 @@ from .templates import MODELS, TEMPLATES, Template
 FOLDER = ROOT / "workflows"
 CORE = {"cnr_id": "comfy-core", "ver": "0.33.0"}
 NOTE = "MarkdownNote"
+TITLES = {"before": "Faces before", "after": "Faces after", "numbers": "Their numbers", "map": "What the VRE saw"}
+"""Of the previews, by their names in the prompt."""
 ADD_NOTE = """
 text => {
   const note = LiteGraph.createNode('MarkdownNote');
@@ -53,7 +55,10 @@ def make(frontend: Frontend, title: str, template: Template) -> dict[str, Any]:
     number["note"] = int(frontend.page.evaluate(ADD_NOTE, note(title)))
     workflow = frontend.page.evaluate(SIZES)
     place(workflow, [[number[name] for name in column] for column in template.columns])
+    names = {count: name for name, count in number.items()}
     for node in workflow["nodes"]:
+        if node["type"] == "PreviewImage":
+            node["title"] = TITLES[names[node["id"]]]
         kind = node["type"]
         if kind != NOTE:
             node["properties"] |= about_pack() if kind.startswith("OSDFace") else CORE
