@@ -146,11 +146,13 @@ def test_a_bundle_that_is_in_use_stays_and_the_new_one_is_kept_beside_it(tiny_we
 
 @pytest.mark.parametrize("change", ["cut short", "overwritten", "touched"])
 @pytest.mark.parametrize("route", ["bundle", "authors"])
-def test_a_mapped_file_that_was_changed_in_place_is_noticed_before_the_next_pass(tiny_weights, tmp_path, change, route):
+def test_a_mapped_file_that_was_changed_in_place_is_noticed_before_the_next_pass(
+    starter, tiny_weights, tmp_path, change, route
+):
     """Cut short, it would end the process (SIGBUS); overwritten, it would give other faces without a word."""
     if route == "bundle":
         file = tmp_path / "bundle.safetensors"
-        convert(tiny_weights / "ckpt", tiny_weights / "sd21base", file)
+        save_bundle(starter, file)
         model = load_bundle(file)
     else:
         shutil.copytree(tiny_weights / "sd21base", tmp_path / "base")
@@ -171,12 +173,12 @@ def test_a_mapped_file_that_was_changed_in_place_is_noticed_before_the_next_pass
             work()
 
 
-def test_a_new_file_under_its_name_leaves_what_is_mapped_as_it_was(tiny_weights, tmp_path):
+def test_a_new_file_under_its_name_leaves_what_is_mapped_as_it_was(starter, tiny, tmp_path):
     bundle = tmp_path / "bundle.safetensors"
-    convert(tiny_weights / "ckpt", tiny_weights / "sd21base", bundle)
+    save_bundle(starter, bundle)
     model, image = load_bundle(bundle), torch.rand(1, 3, 64, 96)
     before = restore_aligned(image, model, exact=True)
-    convert(tiny_weights / "ckpt", tiny_weights / "sd21base", bundle, dtype=torch.float16)
+    save_bundle(tiny, bundle)
     assert torch.equal(restore_aligned(image, model, exact=True), before)
     bundle.unlink()
     assert torch.equal(restore_aligned(image, model, exact=True), before)
