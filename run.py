@@ -34,9 +34,10 @@ TORCH, TORCHVISION = "torch==2.13.0", "torchvision==0.28.0"
 EXTRAS = {"demo": [], "test": ["dev", "train"], "lint": ["dev", "train"]}
 """What each command needs besides the dependencies of pyproject.toml."""
 
-WHOLE_SUITE = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal", "--durations", "25", "--durations-min", "5"]
-"""Options of pytest for all tests: a process for every core, which takes over another's when its own are done. The slow
-tests are named."""
+WHOLE_SUITE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
+WHOLE_SUITE += ["--durations", "25", "--durations-min", "5"]
+"""Options of pytest for all tests: a process for every core, each test file in one of them, since tests of some go on
+from what was done before; in the order of their names, as the last are quick. The slow tests are named."""
 
 REQUIREMENTS = """
 import sys
