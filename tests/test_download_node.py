@@ -20,10 +20,21 @@ ADDRESS = "/api/osdface/licences"
 OSDFACE = entry_named("osdface")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tidy(inside):
-    yield
-    shutil.rmtree(f"{inside.folders.models_dir}/osdface/authors")
+@pytest.fixture
+def place(inside):
+    """Where the node puts the authors' files: empty before and after a test."""
+    folder = Path(inside.folders.models_dir, "osdface", "authors")
+    assert not folder.exists()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def there(place):
+    """The authors' files where they belong."""
+    place.mkdir(parents=True)
+    for name, content in FILES.items():
+        (place / name).write_bytes(content)
 
 
 @pytest.fixture
@@ -113,7 +124,7 @@ def test_a_file_of_agreements_that_is_none_agrees_to_nothing(hub, content):
     assert has_agreed(OSDFACE)
 
 
-def test_an_interrupt_keeps_what_has_arrived_and_the_next_run_resumes(hub, inside):
+def test_an_interrupt_keeps_what_has_arrived_and_the_next_run_resumes(hub, inside, place):
     agree([OSDFACE])
 
     def interrupt(kind, data):
@@ -129,16 +140,18 @@ def test_an_interrupt_keeps_what_has_arrived_and_the_next_run_resumes(hub, insid
     assert told[-1]["node"] == "get"
     assert "pytorch_lora_weights.safetensors: 0.0 of 0.0 MB" in told[-1]["text"].splitlines()
     for name, content in FILES.items():
-        assert Path(inside.folders.models_dir, "osdface", "authors", name).read_bytes() == content
+        assert (place / name).read_bytes() == content
 
 
+@pytest.mark.usefixtures("there")
 def test_what_is_there_needs_neither_a_yes_nor_the_network(hub, inside):
     assert inside.validate(prompt()) == {}
     inside.execute(prompt(), lambda _kind, _data: None)
     assert hub.requests == []
 
 
-def test_the_loader_takes_it_wherever_it_is(inside):
+@pytest.mark.usefixtures("there")
+def test_the_loader_takes_it_wherever_it_is(hub, inside):
     folders = sys.modules["pack.nodes.folders"]
     assert folders.FOUND_WEIGHTS in folders.weights_options()
     assert folders.weights_path(folders.FOUND_WEIGHTS).name == "authors"
