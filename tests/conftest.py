@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from host.client import Server, furnish, start_comfyui, start_standin
@@ -28,6 +29,8 @@ from osdface_core.weights.osediff import load_osediff
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("OSDFACE_SHARED", ROOT.parent / "shared")).resolve() / "data"
+hypothesis.settings.register_profile("the same", derandomize=True)
+hypothesis.settings.load_profile("the same")  # in every run; --hypothesis-profile default looks at others each time
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 

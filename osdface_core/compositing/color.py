@@ -36,9 +36,10 @@ def match_color(
     if method == "none" or strength == 0 or not len(restored):
         return restored
     images = restored.images
-    colours = source.images.to(images)
-    if colours.shape != images.shape:
-        colours = F.interpolate(colours, images.shape[2:], mode="bilinear", antialias=True)
+    colours = source.images
+    if colours.shape != images.shape:  # in float32: a CPU has no other way for half precision
+        colours = F.interpolate(colours.float(), images.shape[2:], mode="bilinear", antialias=True)
+    colours = colours.to(images)
     return restored.with_images(torch.lerp(images, METHODS[method](images, colours), strength))
 
 
