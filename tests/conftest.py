@@ -1,5 +1,6 @@
 """What several tests share: the shared data where it is, and small models made from the real classes."""
 
+import logging
 import os
 import shutil
 import sys
@@ -21,6 +22,7 @@ from windows_rules import WindowsRules
 
 import osdface_core
 from osdface_core import Face, OSDFaceModel, RetinaFace
+from osdface_core.files.names import printable
 from osdface_core.geometry.align import FFHQ_TEMPLATE_512
 from osdface_core.models.osediff import OSEDiffModel
 from osdface_core.weights import load_authors_files, read_model
@@ -231,3 +233,18 @@ def change(path: Path, edit) -> None:
 
 def load(files: Path) -> OSDFaceModel:
     return load_authors_files(files / "ckpt", files / "sd21base")
+
+
+@pytest.fixture
+def messages(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the command says, spelled out as a terminal shows it: a test's report cannot hold names that are no text."""
+    caplog.set_level(logging.INFO)
+    logger = logging.getLogger("osdface")
+    logger.addFilter(spell_out)
+    yield caplog
+    logger.removeFilter(spell_out)
+
+
+def spell_out(record: logging.LogRecord) -> bool:
+    record.msg, record.args = printable(record.getMessage(), lines=True), None
+    return True

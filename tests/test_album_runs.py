@@ -1,7 +1,6 @@
 """Albums by the command: resumed, interrupted, killed, on several devices."""
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -19,13 +18,9 @@ from osdface_core.album.journal import DONE, FAILED, Entry, Journal, entries
 from osdface_core.album.plan import Shard
 from osdface_core.cli import main
 
+pytestmark = pytest.mark.usefixtures("messages")
+
 PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
-
-
-@pytest.fixture(autouse=True)
-def messages(caplog):
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 def run(*arguments):

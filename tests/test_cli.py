@@ -1,7 +1,6 @@
 """The `osdface` command, as a person uses it."""
 
 import json
-import logging
 import os
 import re
 import shutil
@@ -26,13 +25,9 @@ from osdface_core.files.names import printable
 from osdface_core.pipeline import Stages
 from osdface_core.weights import save_bundle
 
+pytestmark = pytest.mark.usefixtures("messages")
+
 PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
-
-
-@pytest.fixture(autouse=True)
-def messages(caplog):
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 @pytest.fixture

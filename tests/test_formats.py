@@ -1,6 +1,5 @@
 """Formats: what is read, and in which format it is written."""
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,9 @@ from osdface_core import read_photo
 from osdface_core.album.journal import DONE, entries
 from osdface_core.cli import main
 
+pytestmark = pytest.mark.usefixtures("messages")
+
 PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
-
-
-@pytest.fixture(autouse=True)
-def messages(caplog):
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 def run(*arguments):

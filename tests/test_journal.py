@@ -1,7 +1,6 @@
 """An album's journal and its report: whole lines, marks of what is done, fingerprints, text, table and page."""
 
 import csv
-import logging
 import re
 import shutil
 from pathlib import Path
@@ -17,13 +16,9 @@ from osdface_core.album.plan import Shard
 from osdface_core.album.report import as_csv
 from osdface_core.cli import main
 
+pytestmark = pytest.mark.usefixtures("messages")
+
 PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
-
-
-@pytest.fixture(autouse=True)
-def messages(caplog):
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 def run(*arguments):

@@ -1,6 +1,5 @@
 """What becomes of an album whose device fails, whose process is killed, or to which Ctrl-C comes when all is over."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -14,11 +13,14 @@ from conftest import ROOT
 from osdface_core.cli import main
 from osdface_core.models.restorer import OneStepRestorer
 
+pytestmark = pytest.mark.usefixtures("messages")
+
 FAILURE = "CUDA error: an illegal memory access was encountered"
 FAILS_ONCE = f"""
 import os, sys, torch
 from osdface_core.cli import main
 from osdface_core.models.restorer import OneStepRestorer
+
 def restore(self, crops, options, **how):
     try:
         os.close(os.open(os.environ["FAILED"], os.O_CREAT | os.O_EXCL))
@@ -29,12 +31,6 @@ OneStepRestorer.restore = restore
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """
-
-
-@pytest.fixture(autouse=True)
-def messages(caplog):
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 @pytest.fixture

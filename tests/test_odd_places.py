@@ -2,7 +2,6 @@
 
 import csv
 import json
-import logging
 import os
 import sys
 
@@ -12,22 +11,8 @@ from PIL import Image
 from osdface_core import Faces
 from osdface_core.album.journal import DONE, entries
 from osdface_core.cli import main
-from osdface_core.files.names import printable
 
-
-@pytest.fixture(autouse=True)
-def messages(caplog):
-    """What is said, spelled out as a terminal shows it: a test's own report cannot hold names that are no text."""
-    caplog.set_level(logging.INFO)
-    logger = logging.getLogger("osdface")
-    logger.addFilter(spell_out)
-    yield caplog
-    logger.removeFilter(spell_out)
-
-
-def spell_out(record):
-    record.msg, record.args = printable(record.getMessage()), None
-    return True
+pytestmark = pytest.mark.usefixtures("messages")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What the system does not let an ordinary user do: each is said, costs no more than it must, and loses nothing."""
 
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -15,14 +14,10 @@ from osdface_core.cli import main
 from osdface_core.errors import WeightsNotFoundError
 from osdface_core.weights.find import locate
 
+pytestmark = pytest.mark.usefixtures("messages")
+
 PHOTO = ROOT / "photos" / "astronaut.png"
 NOBODY = 65534
-
-
-@pytest.fixture(autouse=True)
-def messages(caplog):
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 @pytest.fixture

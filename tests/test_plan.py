@@ -1,6 +1,5 @@
 """Which photos are restored: folders, lists, shards, clashes."""
 
-import logging
 import os
 import shutil
 import time
@@ -14,13 +13,9 @@ from osdface_core import ImageError
 from osdface_core.album.plan import Input, Shard, find_clash, find_inputs, find_overwritten
 from osdface_core.cli import main
 
+pytestmark = pytest.mark.usefixtures("messages")
+
 PHOTO, FACES = ROOT / "photos" / "astronaut.png", ROOT / "photos" / "astronaut.json"
-
-
-@pytest.fixture(autouse=True)
-def messages(caplog):
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 def run(*arguments):
