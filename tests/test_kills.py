@@ -16,7 +16,7 @@ def test_what_is_killed_leaves_nothing_broken_and_the_next_run_clears_up():
         sys.executable,
         str(ROOT / "scripts" / "soak" / "kills.py"),
         "--kills",
-        "12",
+        "20",
         "--work",
         "training",
         "download",
@@ -24,5 +24,5 @@ def test_what_is_killed_leaves_nothing_broken_and_the_next_run_clears_up():
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "12 kills" in done.stdout
+    assert "20 kills" in done.stdout
     assert "nothing broken, nothing left" in done.stdout
