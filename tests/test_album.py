@@ -46,12 +46,13 @@ def test_an_album_gives_the_pixels_and_reports_of_one_photo_after_the_other(shar
     assert sum(len(entry.faces) for entry in done.values()) == 3
 
 
-def test_faces_of_many_photos_fill_whole_batches(tmp_path):
+@pytest.mark.parametrize("restorers", [1, 2])
+def test_faces_of_many_photos_fill_whole_batches(tmp_path, restorers):
     counts = [1, 0, 2, 9, 3, 1, 0, 5, 1, 1]
-    faces, restorer = album(tmp_path / "in", counts), Negatives(at_once=4)
-    done = list(stream_of(restorer, faces).run(jobs_in(tmp_path / "in", tmp_path / "out")))
+    faces, restorer = album(tmp_path / "in", counts), Negatives(at_once=4, seconds=0.05)
+    done = list(stream_of(restorer, faces, restorers=restorers).run(jobs_in(tmp_path / "in", tmp_path / "out")))
     assert [entry.state for entry in done] == [DONE] * len(counts)
-    assert restorer.batches == [4] * 5 + [3]
+    assert sorted(restorer.batches) == [3] + [4] * 5
     assert {entry.output: len(entry.faces) for entry in done} == {name: len(own) for name, own in faces.items()}
     for entry in done:
         photo = read_photo(tmp_path / "in" / entry.output).pixels
@@ -81,6 +82,27 @@ def test_a_face_that_cannot_be_restored_costs_its_photo_alone(tmp_path):
     assert [entry.output for entry in failed] == ["002.png"]
     assert failed[0].error == f"{tmp_path / 'in' / '002.png'}: A face is all black."
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.png", "001.png", "003.png"]
+
+
+@pytest.mark.parametrize("restorers", [1, 2])
+def test_a_photo_whose_faces_fail_in_several_batches_has_failed_once(tmp_path, restorers):
+    faces = album(tmp_path / "in", [3, 9, 3, 1])
+    Image.new("RGB", (160, 120)).save(tmp_path / "in" / "001.png")
+    stream = stream_of(Negatives(at_once=2, seconds=0.05), faces, restorers=restorers)
+    done = sorted((entry.output, entry.state) for entry in stream.run(jobs_in(tmp_path / "in", tmp_path / "out")))
+    assert done == [("000.png", DONE), ("001.png", FAILED), ("002.png", DONE), ("003.png", DONE)]
+
+
+def test_two_restorers_work_beside_each_other(tmp_path):
+    faces, both = album(tmp_path / "in", [1] * 6), threading.Barrier(2, timeout=10)
+
+    class Meeting(Negatives):
+        def restore(self, crops, options, **more):
+            both.wait()  # until the other one restores, too
+            return super().restore(crops, options, **more)
+
+    stream = stream_of(Meeting(at_once=1), faces, restorers=2)
+    assert [entry.state for entry in stream.run(jobs_in(tmp_path / "in", tmp_path / "out"))] == [DONE] * 6
 
 
 def test_photos_under_way_take_no_more_than_they_may(tmp_path):

@@ -14,6 +14,8 @@ from queue import Empty, Queue
 from threading import Lock, Thread
 from typing import Any
 
+import torch
+
 from ..errors import DeviceLostError, ImageError, OSDFaceError
 from ..files.outputs import named
 from ..files.photos import count_pixels, read_photo
@@ -39,6 +41,11 @@ THREADS = min(max(os.cpu_count() or 1, 2), 8)
 """That read, and as many that write."""
 
 
+def restorers_on(device: str) -> int:
+    """How many threads restore at once: two keep a CPU busier than one, whose steps are not all shared by its cores."""
+    return min(2, torch.get_num_threads()) if torch.device(device).type == "cpu" else 1
+
+
 class Stream:
     """Restores photos by `work`, many at a time. `run` may be called again and again, for one block after the other."""
 
@@ -50,14 +57,17 @@ class Stream:
         journal: Journal | BlockJournal | None = None,
         options: str = "",
         memory: int = round(Album.memory * 1e9),
+        restorers: int = 1,
     ):
         """journal: where it is written down what becomes of each photo. options: their fingerprint, for it.
-        memory: how many bytes photos under way take together.
+        memory: how many bytes photos under way take together. restorers: how many threads restore at once; see
+        `restorers_on`.
         """
         self.work, self.journal, self.options, self.memory = work, journal, options, memory
         self.disk = disk or Disk()
         self.stopped = self.full = False
-        self.lock = Lock()
+        self.restorers = restorers
+        self.lock, self.choosing = Lock(), Lock()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Entry]:
         """What becomes of each photo, as soon as it is known. Whatever goes wrong with one of them is in its entry.
@@ -66,12 +76,14 @@ class Stream:
         because nothing more can be written.
         """
         self.jobs, self.budget = iter(jobs), Budget(self.memory)
-        self.ahead, self.readers, self.writers = 0, THREADS, THREADS
+        self.ahead, self.readers, self.restoring, self.writers = 0, THREADS, self.restorers, THREADS
+        self.batches = self.fill_batches()
         self.read: Queue[UnderWay | None] = Queue(AHEAD)
         self.found: Queue[UnderWay | None] = Queue(AHEAD)
         self.finished: Queue[UnderWay | None] = Queue(AHEAD)
         self.ended: Queue[Entry | BaseException | None] = Queue()
-        for loop in (*[self.read_all] * THREADS, self.cut_all, self.restore_all, *[self.write_all] * THREADS):
+        restorers = [self.restore_all] * self.restorers
+        for loop in (*[self.read_all] * THREADS, self.cut_all, *restorers, *[self.write_all] * THREADS):
             Thread(target=self.guarded, args=(loop,), daemon=True).start()
         ended = False
         try:
@@ -181,20 +193,33 @@ class Stream:
             self.budget.take(held)
 
     def restore_all(self) -> None:
+        while (parts := self.next_batch()) is not None:
+            self.restore_some(parts)
+        if self.count(restoring=-1) == 0:
+            for _ in range(THREADS):
+                self.finished.put(None)
+
+    def next_batch(self) -> Parts | None:
+        with self.choosing:
+            return next(self.batches, None)
+
+    def fill_batches(self) -> Iterator[Parts]:
+        """Faces to restore together: whole batches while there are enough, and every photo without a face by itself."""
         batch, waiting = self.work.batch, deque[UnderWay]()
         for item in self.cuts(waiting):
             if item is not None and not len(item.cut):
-                self.restore_some([(item, range(0))])
+                yield self.taken(deque([item]), 1)
             elif item is not None:
                 waiting.append(item)
             while self.stopped and waiting and not waiting[-1].begun:
                 self.end(waiting.pop())
             while sum(len(it.cut) - it.begun for it in waiting) >= batch or (item is None and waiting):
-                self.restore_some(taken(waiting, batch))
-                while waiting and waiting[0].error is not None:
-                    waiting.popleft()
-        for _ in range(THREADS):
-            self.finished.put(None)
+                if parts := self.taken(waiting, batch):
+                    yield parts
+
+    def taken(self, waiting: deque[UnderWay], count: int) -> Parts:
+        with self.lock:
+            return taken(waiting, count)
 
     def cuts(self, waiting: Collection[UnderWay]) -> Iterator[UnderWay | None]:
         """The photos that are cut; and None whenever those that wait for a full batch should wait no longer."""
@@ -216,15 +241,18 @@ class Stream:
     def restore_some(self, parts: Parts) -> None:
         self.together(parts, "restore", self.restore_parts)
         for item, _ in parts:
-            if item.error is not None:
+            with self.lock:
+                item.being_restored -= 1
+                last = item.being_restored == 0 and (item.error is not None or item.begun == len(item.cut))
+            if last and item.error is not None:
                 self.end(item)
-            elif item.begun == len(item.cut):
+            elif last:
                 self.finished.put(item)
 
     def restore_parts(self, parts: Parts) -> None:
         made = self.work.restore([(item.cut, numbers) for item, numbers in parts])
-        for (item, _), part in zip(parts, made, strict=True):
-            item.restored.append(part)
+        for (item, numbers), part in zip(parts, made, strict=True):
+            item.restored[numbers.start] = part
 
     def write_all(self) -> None:
         while (item := self.finished.get()) is not None:
@@ -237,8 +265,8 @@ class Stream:
 
     def paste_one(self, item: UnderWay) -> None:
         photo = photo_of(item)
-        made = self.work.finish(photo.pixels, item.cut, item.restored)
-        item.cut, item.restored, item.made = (), [], made.report
+        made = self.work.finish(photo.pixels, item.cut, [part for _, part in sorted(item.restored.items())])
+        item.cut, item.restored, item.made = (), {}, made.report
         item.photo = photo = replace(photo, pixels=made.image)
         item.content = self.disk.encode(item.job, photo)
 
@@ -269,7 +297,8 @@ class Stream:
         error = self.attempt([item for item, _ in parts], step, partial(work, parts)) if parts else None
         for part in parts if error is not None else ():
             one = part[0]
-            one.error = self.attempt([one], step, partial(work, [part])) if len(parts) > 1 else error
+            failed = self.attempt([one], step, partial(work, [part])) if len(parts) > 1 else error
+            one.error = one.error or failed
 
     def attempt(self, items: Sequence[UnderWay], step: str, work: Callable[[], None]) -> OSDFaceError | None:
         """A step of some photos, timed. What goes wrong is returned, and named after the first of them."""
@@ -282,8 +311,9 @@ class Stream:
         except OSDFaceError as error:
             return error
         finally:
-            for item in items:
-                item.seconds[step] += (time.monotonic() - began) / len(items)
+            with self.lock:
+                for item in items:
+                    item.seconds[step] += (time.monotonic() - began) / len(items)
         return None
 
     def end(self, item: UnderWay) -> None:
@@ -296,7 +326,7 @@ class Stream:
             if error is not None:
                 log.error("error: %s", error)
         self.budget.give_back(item.lent)
-        item.lent, item.photo, item.cut, item.restored, item.content = 0, None, (), [], b""
+        item.lent, item.photo, item.cut, item.restored, item.content = 0, None, (), {}, b""
         if item.entry is not None:
             self.ended.put(item.entry)
 

@@ -38,7 +38,10 @@ class UnderWay:
     cut: Any = ()
     begun: int = 0
     """How many of its faces are restored, or being so."""
-    restored: list[Any] = field(default_factory=list)
+    being_restored: int = 0
+    """In how many batches just now."""
+    restored: dict[int, Any] = field(default_factory=dict)
+    """What came of its faces, by the number of the first of each part."""
     made: Json = field(default_factory=dict)
     content: bytes = b""
     """The report and the file that came of it."""
@@ -58,9 +61,11 @@ def taken(waiting: deque[UnderWay], count: int) -> Parts:
     while waiting and count:
         item = waiting[0]
         numbers = range(item.begun, min(item.begun + count, len(item.cut)))
-        parts.append((item, numbers))
-        item.begun, count = numbers.stop, count - len(numbers)
-        if item.begun == len(item.cut):
+        if item.error is None:
+            parts.append((item, numbers))
+            item.begun, count = numbers.stop, count - len(numbers)
+            item.being_restored += 1
+        if item.error is not None or item.begun == len(item.cut):
             waiting.popleft()
     return parts
 

@@ -27,7 +27,7 @@ from ..album.fingerprint import of_files, of_options
 from ..album.journal import DONE, Entry, Journal, parts
 from ..album.plan import Input, Shard
 from ..album.resume import Todo, jobs, left_to_do
-from ..album.stream import Stream
+from ..album.stream import Stream, restorers_on
 from ..album.under_way import Job
 from ..album.work import AlignedWork, PhotoWork, Work
 from ..command import command
@@ -124,6 +124,7 @@ def make_stream(networks: Networks, options: argparse.Namespace) -> Stream:
         Disk({"seed": options.seed} if options.report else None, options.exact, options.compare),
         options=fingerprint,
         memory=round(options.memory * 1e9),
+        restorers=restorers_on(options.device),
     )
 
 
