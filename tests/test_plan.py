@@ -57,6 +57,24 @@ def test_a_path_that_is_not_there_is_said_before_any_work_and_the_rest_is_done(t
     assert not (tmp_path / "out").exists()
 
 
+def test_a_list_that_is_named_as_a_photo_is_told_how_to_be_named(tmp_path):
+    shutil.copy(PHOTO, tmp_path / "one.png")
+    (tmp_path / "list.txt").write_text("one.png\n", encoding="utf-8")
+    plan = find_inputs([tmp_path / "list.txt", tmp_path / "one.png"])
+    assert names(plan) == ["one.png"]
+    assert plan.problems == [
+        f"{tmp_path / 'list.txt'}: this is no photo. If it is a list of photos, name it as @{tmp_path / 'list.txt'}."
+    ]
+
+
+def test_a_shard_to_which_no_photo_falls_says_so(tmp_path, messages):
+    shutil.copy(PHOTO, tmp_path / "one.png")
+    own = [n for n in (1, 2) if Shard(n, 2).has("one.png")]
+    (empty,) = {1, 2} - set(own)
+    assert run("restore", tmp_path / "one.png", "-o", tmp_path / "out", "--shard", f"{empty}/2") == 0
+    assert f"none of the 1 photo(s) falls to --shard {empty}/2" in messages.text
+
+
 def test_lists_name_photos_a_line_or_a_zero_byte_each(tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa/one.png\r\n\r\nb/c d.jpg\n/top/x.png")
     listed = find_inputs([Path(f"@{tmp_path / 'list.txt'}")])

@@ -17,6 +17,8 @@ from ..files.places import has_scheme, is_away, list_files
 
 JOURNAL = ".osdface"
 """The folder in an output folder that journals are in."""
+LIST = ".txt"
+"""How the names of lists end."""
 
 
 class Input(NamedTuple):
@@ -87,6 +89,8 @@ def find_inputs(paths: Iterable[Path], *, recursive: bool = False, output: Path 
             with named(file):
                 if not os.path.lexists(file):
                     plan.problems.append(f"{file}: there is no such file or folder. Check the path.")
+                elif file.suffix.lower() == LIST and file.is_file():
+                    plan.problems.append(f"{file}: this is no photo. If it is a list of photos, name it as @{file}.")
                 elif not file.is_dir():
                     plan.inputs.append(Input(*os.path.split(file)))
                 elif recursive:

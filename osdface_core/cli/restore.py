@@ -120,7 +120,10 @@ def find(options: argparse.Namespace) -> Plan:
     lost = None if options.frames else find_overwritten(plan.inputs, folder)
     if lost is not None:
         options.refuse(f"{lost}: an output would be written over this photo. Restore into another folder")
-    plan.inputs = [one for one in plan.inputs if options.shard.has(one.name)]
+    own = [one for one in plan.inputs if options.shard.has(one.name)]
+    if plan.inputs and not own:
+        log.info("none of the %d photo(s) falls to --shard %s", len(plan.inputs), "{}/{}".format(*options.shard))
+    plan.inputs = own
     return plan
 
 
