@@ -54,6 +54,44 @@ def test_the_node_that_does_it_all_comes_first_of_those_for_faces(frontend):
     expect(frontend.page.get_by_test_id("result-item").first).to_contain_text("Face Restore (OSDFace)")
 
 
+OUTPUT = """
+() => {
+  const [x, y] = app.graph._nodes.at(-1).getConnectionPos(false, 0), {scale, offset} = app.canvas.ds;
+  const view = app.canvas.canvas.getBoundingClientRect();
+  return [(x + offset[0]) * scale + view.left, (y + offset[1]) * scale + view.top];
+}
+"""
+
+
+def test_seven_moves_lead_from_an_empty_canvas_to_a_restored_photo(frontend, stale):
+    """A double click, two links that end in the search, a click to put down each of three nodes, and Run."""
+    page, moves = frontend.page, 0
+    frontend.server.post("settings/Comfy.LinkRelease.Action", "search box")  # as new installations have it
+    frontend.visit()
+    for place, word in ((250, "load image"), (700, "face"), (1150, "save image")):
+        if not moves:
+            frontend.search("")
+        else:
+            page.mouse.move(*page.evaluate(OUTPUT))
+            page.mouse.down()
+            page.mouse.move(place, 300, steps=5)
+            page.mouse.up()
+        page.wait_for_selector("input[placeholder='Add a node...']")
+        page.keyboard.type(word)
+        page.wait_for_timeout(1000)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(500)
+        page.mouse.click(place, 300)
+        page.wait_for_timeout(500)
+        moves += 2
+    kinds = ["LoadImage", "OSDFaceRestoreFaces", "SaveImage"]
+    assert page.evaluate("app.graph._nodes.map(node => node.type)") == kinds
+    posted = frontend.run()["prompt"]
+    assert [node["class_type"] for node in posted.values()] == kinds
+    page.wait_for_function("app.graph._nodes.find(node => node.type == 'SaveImage').imgs?.length > 0")
+    assert moves + 1 == 7
+
+
 CONNECT = """
 () => {
   const [blueprint] = app.graph._nodes;
