@@ -3,16 +3,23 @@
 python -m host.make_pictures SHARED_DATA [NODE ...]
 
 With names of nodes, only the pictures of their help pages: a node after a run, and beside it what it gave; one that the
-run does not need stands alone.
+run does not need stands alone. `docs/growth.png` is a chart of `benchmarks/growth.py`, which weights do not change.
 """
 
 import io
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import torch
 from PIL import Image
+
+import osdface_core
+from osdface_core.evaluation.degradation import STRENGTHS
+from osdface_core.evaluation.photographs import as_tensor, read_square
 
 from . import before_after, make_blueprints, make_templates
 from .client import RESTORER, ROOT, furnish, start_standin
@@ -20,6 +27,7 @@ from .frontend import HIDDEN, Frontend, open_frontend
 from .graphs import node, restore_faces, step_by_step
 from .record_object_info import RECORD
 
+COLUMNS, CROP = 6, 256
 FOLDER = ROOT / "web" / "docs" / "pictures"
 SHOW = """
 ([type, shows]) => {
@@ -71,8 +79,26 @@ def picture(frontend: Frontend, kind: str) -> Image.Image:
     return Image.open(io.BytesIO(frontend.page.screenshot(clip=clip)))
 
 
+def examples(shared: Path) -> None:
+    """Portraits and cartoons of them: degraded at medium strength, restored, original."""
+    portraits = sorted((shared / "faces" / "faces256" / "test").glob("synthetic_*.jpg"))[:COLUMNS]
+    originals = [read_square(portrait, CROP) for portrait in portraits]
+    degraded = [STRENGTHS["medium"](image, np.random.default_rng((0, n))) for n, image in enumerate(originals)]
+    model = osdface_core.load_model()
+    restored = [osdface_core.restore_aligned(as_tensor(image)[None], model)[0] for image in degraded]
+    rows = [[as_tensor(image) for image in degraded], restored, [as_tensor(image) for image in originals]]
+    sheet = torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
+    osdface_core.write_photo(before_after.DOCS / "starter.jpg", sheet[None])
+    subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "cartoons.py", "-o", before_after.DOCS / "cartoon.jpg", "--portraits"]
+        + [portraits[number] for number in (0, 2, 5)],
+        check=True,
+    )
+
+
 if __name__ == "__main__":
     if not sys.argv[2:]:
+        examples(Path(sys.argv[1]))
         make_templates.main([])
         make_blueprints.main()
         before_after.main()
