@@ -248,3 +248,8 @@ def messages(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixt
 def spell_out(record: logging.LogRecord) -> bool:
     record.msg, record.args = printable(record.getMessage(), lines=True), None
     return True
+
+
+@pytest.fixture
+def detector_file(shared: Path) -> str:
+    return str(shared / "weights" / "detection_mobilenet0.25_Final.pth")
