@@ -47,6 +47,11 @@ def test_the_second_edition_of_the_starter_learns_on_windows_and_then_on_whole_f
     assert faces.data.degradation.mild > 0
     assert faces.options["parts"] == {"model": "run/windows/bundle.safetensors"}
     assert "identity" in {name for name, value in faces.options.items() if value != windows.options.get(name)}
+    people = stages["people"]
+    assert people.options["parts"] == {"model": "run/faces/bundle.safetensors"}
+    assert not (people.options["encoder"])
+    assert not (people.options["decoder"])
+    assert people.options["looks"] > 1
 
 
 def test_the_ablation_takes_one_thing_away_at_a_time() -> None:

@@ -57,8 +57,20 @@ class MobileFaceNet(nn.Module):
         self.bn = nn.BatchNorm1d(128)
 
     def forward(self, faces: Tensor) -> Tensor:
+        return self.embed(self.maps(faces)[-1])
+
+    def maps(self, faces: Tensor) -> list[Tensor]:
+        """Its feature maps of every resolution: before each halving, and the last."""
         mean, std = faces.new_tensor(IMAGENET)[..., None, None]
-        features = self.features(self.dw_conv(self.conv1((faces - mean) / std)))
+        maps, x = [], self.dw_conv(self.conv1((faces - mean) / std))
+        for block in self.features:
+            before, x = x, block(x)
+            if x.shape[-1] < before.shape[-1]:
+                maps.append(before)
+        return [*maps, x]
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Embeddings [N,128] of the last of them."""
         return self.bn(self.conv3(self.gdconv(self.conv2(features))).flatten(1))
 
 

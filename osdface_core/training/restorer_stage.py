@@ -14,14 +14,14 @@ from ..limits import one_of, within
 from ..models.osdface import ModelConfig, OSDFaceModel
 from ..models.precision import DTYPES
 from ..networks.unet import UNet
-from ..recognition.embedders import load_embedder
-from ..recognition.identity import embed_aligned
+from ..recognition.embedders import MobileFaceNet, load_embedder
 from ..weights.authors import write_authors_files
 from ..weights.bundle import LICENCES, save_bundle
 from ..weights.files import Tensors, fill
 from ..weights.lora import ALPHA, RANK, TARGETS, merge_lora
 from .assemble import Parts, assemble
 from .discriminators import LatentDiscriminator, PatchDiscriminator, add_noise, random_timesteps
+from .looks import Look, random_look, unlike
 from .losses import Losses, binary_discriminator, edge_aware
 from .stage import Batch, Stage
 
@@ -51,6 +51,10 @@ class RestorerConfig:
     identity: float = 0.1
     embedder: str = "arcface"
     """Which face embedder: see `load_embedder`."""
+    looks: int = 0
+    """How many random looks at every face identity is measured by, see `looks.py`; 0: one, straight on."""
+    identity_features: float = 0.0
+    """The difference of the embedder's feature maps in those looks. Needs a MobileFaceNet and `identity`."""
     adversarial: float = 0.02
     patches: float = 0.0
     """Another discriminator, of patches of the pictures, as the autoencoders have one. Not in the paper."""
@@ -71,6 +75,7 @@ class RestorerConfig:
         """Raises ValueError."""
         within(self, mse=(0, inf), latent=(0, inf), perceptual=(0, inf), identity=(0, inf), adversarial=(0, inf))
         within(self, patches=(0, inf), patch_channels=(8, 8192), discriminator_from=(0, inf))
+        within(self, looks=(0, 64), identity_features=(0, inf))
         one_of(self, unet=("lora", "full"), store=DTYPES)
 
 
@@ -103,6 +108,8 @@ class RestorerStage(Stage):
             model.vae.enable_gradient_checkpointing()
         self.distance = load_distance(config.perceptual_distance) if config.perceptual else None
         self.embedder = load_embedder(config.embedder) if config.identity else None
+        if config.identity_features and not isinstance(self.embedder, MobileFaceNet):
+            raise ValueError("identity_features needs identity, and a MobileFaceNet as embedder.")
         self.kept: dict[str, tuple[Tensor, ...]] = {}
 
     @property
@@ -136,10 +143,12 @@ class RestorerStage(Stage):
             distance = partial(edge_aware, self.distance) if config.edges else self.distance
             losses["perceptual"] = config.perceptual * distance(images.clamp(0, 1), target).mean()
         if self.embedder is not None:
-            with torch.no_grad():
-                person = embed_aligned(self.embedder, target)
-            similarity = F.cosine_similarity(embed_aligned(self.embedder, images), person)
-            losses["identity"] = config.identity * (1 - similarity).mean()
+            looks = [random_look() for _ in range(config.looks)] or [Look()]
+            each = zip(*(unlike(self.embedder, images, target, look) for look in looks), strict=True)
+            apart, by_features = (torch.stack(means).mean() for means in each)
+            losses["identity"] = config.identity * apart
+            if config.identity_features:
+                losses["identity features"] = config.identity_features * by_features
         return losses
 
     def adversarial_loss(self, discriminator: str, fake: Tensor, real: Tensor, *embeds: Tensor) -> Tensor:
