@@ -1,6 +1,5 @@
 """Make the blueprints, in the real frontend: nodes of which each is a whole graph.  python -m host.make_blueprints"""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 from .client import ROOT, start_standin
 from .frontend import Frontend, open_frontend
 from .graphs import Prompt, loaders, node, restore_faces, video
-from .make_templates import about_pack
+from .make_templates import about_pack, write
 from .templates import PORTRAIT, by_hand
 
 FOLDER = ROOT / "subgraphs"
@@ -103,8 +102,7 @@ def main() -> None:
         server = start_standin(Path(folder))
         with open_frontend(server, 1280, 720) as frontend:
             for name, blueprint in BLUEPRINTS.items():
-                text = json.dumps(make(frontend, name, blueprint), indent=1) + "\n"
-                (FOLDER / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+                write(FOLDER / f"{name}.json", make(frontend, name, blueprint))
         server.stop()
 
 

@@ -88,12 +88,10 @@ def examples(shared: Path) -> None:
     restored = [osdface_core.restore_aligned(as_tensor(image)[None], model)[0] for image in degraded]
     rows = [[as_tensor(image) for image in degraded], restored, [as_tensor(image) for image in originals]]
     sheet = torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
-    osdface_core.write_photo(before_after.DOCS / "starter.jpg", sheet[None])
-    subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "cartoons.py", "-o", before_after.DOCS / "cartoon.jpg", "--portraits"]
-        + [portraits[number] for number in (0, 2, 5)],
-        check=True,
-    )
+    levels = (sheet.movedim(0, -1).clamp(0, 1) * 255).round().byte().numpy()
+    Image.fromarray(levels).save(before_after.DOCS / "starter.jpg", quality=85)
+    cartoons = [sys.executable, ROOT / "benchmarks" / "cartoons.py", "-o", before_after.DOCS / "cartoon.jpg"]
+    subprocess.run([*map(str, cartoons), "--portraits", *(str(portraits[n]) for n in (0, 2, 5))], check=True)
 
 
 if __name__ == "__main__":

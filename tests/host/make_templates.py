@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from .client import ROOT, start_standin
 from .frontend import Frontend, open_frontend
@@ -74,13 +75,21 @@ def make(frontend: Frontend, title: str, template: Template) -> dict[str, Any]:
     return workflow
 
 
+def write(path: Path, workflow: dict[str, Any]) -> None:
+    """A workflow as a file: the same bytes whenever it is made. The frontend draws its identifiers by chance."""
+    drawn = dict.fromkeys(re.findall(r"\"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\"", json.dumps(workflow)))
+    text = json.dumps(workflow, indent=1) + "\n"
+    for number, identifier in enumerate(drawn):
+        text = text.replace(identifier, str(uuid5(NAMESPACE_URL, f"{path.name} {number}")))
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
 def main(titles: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = start_standin(Path(folder))
         with open_frontend(server, 1280, 720) as frontend:
             for title in titles or TEMPLATES:
-                text = json.dumps(make(frontend, title, TEMPLATES[title]), indent=1) + "\n"
-                (FOLDER / f"{title}.json").write_text(text, encoding="utf-8", newline="\n")
+                write(FOLDER / f"{title}.json", make(frontend, title, TEMPLATES[title]))
         server.stop()
 
 
