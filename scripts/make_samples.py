@@ -98,14 +98,14 @@ def levels(image: np.ndarray) -> np.ndarray:
 
 def main(shared: Path) -> None:
     SAMPLES.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(SEED)
     how = {
         "osdface_portrait.jpg": poor(6, 4, 55),
-        "osdface_old_photo.jpg": lambda image, rng: aged(poor(8, 2, 75)(image, rng), rng),
+        "osdface_old_photo.jpg": lambda image, rng: aged(poor(6, 2, 75)(image, rng), rng),
         "osdface_group.jpg": poor(4, 3, 60),
         "osdface_clip.webm": poor(6, 4, 60),
     }
-    for name, frames in originals(shared).items():
+    for number, (name, frames) in enumerate(originals(shared).items()):
+        rng = np.random.default_rng((SEED, number))
         made = [how[name](frame, rng) for frame in frames]
         if len(made) > 1:
             write_video(SAMPLES / name, made)

@@ -17,12 +17,16 @@ LEVELS = 5
 """Wavelet levels: colours are taken from structures of about 2^5 pixels and more in a 512-pixel crop."""
 FLAT = 1e-5
 """Added to variances, so that a plain surface does not become noise."""
+LUMA = (0.299, 0.587, 0.114)
+"""How bright each colour is (BT.601)."""
+TINT = 0.008
+"""How far the pixels of a photo of one tint lie from it (root mean square; colour photos of faces: 0.024 and more)."""
 
 
 def match_color(
     restored: FaceCrops, source: FaceCrops, method: Color = MatchColor.method, strength: float = MatchColor.strength
 ) -> FaceCrops:
-    """The restored crops with the colours of the source crops of the same faces.
+    """The restored crops with the colours of the source crops of the same faces; of one tint where these are.
 
     method: one of METHODS, or "none" to leave them. strength: 0..1, a straight mix with the restored crop.
     Raises OptionError for a method there is not or a strength out of its range, and ImageError where these are not
@@ -40,7 +44,8 @@ def match_color(
     if colours.shape != images.shape:  # in float32: a CPU has no other way for half precision
         colours = F.interpolate(colours.float(), images.shape[2:], mode="bilinear", antialias=True)
     colours = colours.to(images)
-    return restored.with_images(torch.lerp(images, METHODS[method](images, colours), strength))
+    made = in_one_tint(METHODS[method](images, colours), colours)
+    return restored.with_images(torch.lerp(images, made, strength))
 
 
 def wavelet(images: Tensor, colours: Tensor, reach: int | None = None) -> Tensor:
@@ -57,6 +62,24 @@ def adain(images: Tensor, colours: Tensor) -> Tensor:
     mean, wanted_mean = (them.mean((2, 3), keepdim=True) for them in (images, colours))
     spread, wanted_spread = ((them.var((2, 3), keepdim=True) + FLAT).sqrt() for them in (images, colours))
     return (images - mean) / spread * wanted_spread + wanted_mean
+
+
+def in_one_tint(images: Tensor, colours: Tensor) -> Tensor:
+    """`images` in the tint of `colours`, both [N,3,H,W], where these have but one: grey photos stay grey, brown brown.
+
+    A tint is a straight line through all colours, along which brightness leads. What lies up to twice TINT away from it
+    is drawn to it in part, so that no frame of a video differs from the next.
+    """
+    colours, luma = colours.float(), torch.tensor(LUMA, device=colours.device)[:, None, None]
+    bright, made_bright = ((luma * them).sum(1, keepdim=True) for them in (colours, images.float()))
+    mean, brightness = (them.mean((2, 3), keepdim=True) for them in (colours, bright))
+    varied = bright - brightness
+    slope = (varied * (colours - mean)).mean((2, 3), keepdim=True) + FLAT
+    slope = slope / (varied.square().mean((2, 3), keepdim=True) + FLAT)
+    off = (colours - mean - slope * varied).square().mean((1, 2, 3), keepdim=True).sqrt()
+    share = (2 - off / TINT).clamp(0, 1)
+    toned = (mean + slope * (made_bright - brightness)).to(images)
+    return torch.where(share > 0, torch.lerp(images, toned, share.to(images)), images)
 
 
 METHODS: dict[Color, Callable[[Tensor, Tensor], Tensor]] = {"wavelet": wavelet, "adain": adain}

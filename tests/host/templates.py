@@ -109,7 +109,7 @@ TEMPLATES = {
     "Restore a blurred photo": Template(photo(PORTRAIT), PHOTO_COLUMNS, PHOTO_APP),
     "Restore an old photo": Template(photo(OLD), PHOTO_COLUMNS, PHOTO_APP, sample=OLD),
     "Only the face I choose": Template(
-        numbered(GROUP, DETECTOR, FOUND, numbers="1, 4"),
+        numbered(GROUP, DETECTOR, FOUND, numbers="0, 3"),
         [["note", "image"], ["detector", "detect"], ["numbers", "restore"], ["save", "compare"]],
         sample=GROUP,
     ),
