@@ -25,6 +25,9 @@ from pathlib import Path
 
 from PIL import Image, features
 
+SPAN, GROWN = 50, 1.05
+"""So many photos are looked at together for the memory they take, as each takes its own; and how much more the last of
+them may take than the first."""
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -155,14 +158,16 @@ def mixed(folder: Path, options: argparse.Namespace) -> list[str]:
         if len(lines) != 1:
             wrong.append(f"{path.name} is named {len(lines)} times")
     wrong += broken_outputs(out, {name for name, entry in last.items() if entry.state == DONE})
-    marks = {count: near(memory, count) for count in (50, options.photos // 2, options.photos)}
-    log.info("megabytes after so many photos: %s", marks)
+    most = {count: most_of(memory, count) for count in (SPAN, options.photos // 2, options.photos)}
+    log.info("megabytes at most, of the %d photos up to: %s", SPAN, most)
+    if most[options.photos] > GROWN * most[SPAN]:
+        wrong.append("memory grows")
     return wrong
 
 
-def near(memory: dict[int, int], count: int) -> int:
-    """The memory when about so many photos were done."""
-    return memory[min(memory, key=lambda known: abs(known - count))] if memory else 0
+def most_of(memory: dict[int, int], count: int) -> int:
+    """The most memory that was seen while the SPAN photos up to number `count` were done."""
+    return max((taken for known, taken in memory.items() if count - SPAN < known <= count), default=0)
 
 
 def broken_outputs(out: Path, done: set[str]) -> list[str]:
