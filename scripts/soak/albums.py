@@ -26,8 +26,8 @@ from pathlib import Path
 from PIL import Image, features
 
 SPAN, GROWN = 50, 1.05
-"""So many photos are looked at together for the memory they take, as each takes its own; and how much more the last of
-them may take than the first."""
+"""So many photos are looked at together for the memory they take, as each takes its own; and how much more the last may
+take than the second so many, when everything has been used once."""
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -125,7 +125,7 @@ def resident(process: "subprocess.Popen[bytes]") -> int:
 
 
 def mixed(folder: Path, options: argparse.Namespace) -> list[str]:
-    """All good photos done, each bad one named once, and no more memory for the last than for the fiftieth."""
+    """All good photos done, each bad one named once, and no more memory for the last fifty than for the second."""
     make_album(folder / "in", options.photos)
     bad = make_broken(folder / "in" / "broken")
     out = folder / "out"
@@ -158,16 +158,17 @@ def mixed(folder: Path, options: argparse.Namespace) -> list[str]:
         if len(lines) != 1:
             wrong.append(f"{path.name} is named {len(lines)} times")
     wrong += broken_outputs(out, {name for name, entry in last.items() if entry.state == DONE})
-    most = {count: most_of(memory, count) for count in (SPAN, options.photos // 2, options.photos)}
-    log.info("megabytes at most, of the %d photos up to: %s", SPAN, most)
-    if most[options.photos] > GROWN * most[SPAN]:
+    taken = {count: on_average(memory, count) for count in range(SPAN, options.photos + 1, SPAN)}
+    log.info("megabytes on average, of the %d photos up to: %s", SPAN, taken)
+    if taken and taken[max(taken)] > GROWN * taken[min(2 * SPAN, max(taken))]:
         wrong.append("memory grows")
     return wrong
 
 
-def most_of(memory: dict[int, int], count: int) -> int:
-    """The most memory that was seen while the SPAN photos up to number `count` were done."""
-    return max((taken for known, taken in memory.items() if count - SPAN < known <= count), default=0)
+def on_average(memory: dict[int, int], count: int) -> int:
+    """The memory that was seen while the SPAN photos up to number `count` were done."""
+    seen = [taken for known, taken in memory.items() if count - SPAN < known <= count]
+    return round(sum(seen) / max(len(seen), 1))
 
 
 def broken_outputs(out: Path, done: set[str]) -> list[str]:
