@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 MOST_KEPT = 128 * 2**20
-"""Bytes by which a process may grow before that is done: photos of one size grow it by less, and pay nothing. With twice
-as much, albums of mixed photos take more memory and no less time."""
+"""Bytes by which a process may grow before that is done: photos of one size grow it by less, and pay nothing. With
+twice as much, albums of mixed photos take more memory and no less time."""
 
 _least: float = 0
 """What the process had in memory after it was done last, or less if it had less since."""
