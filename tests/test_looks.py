@@ -10,6 +10,7 @@ from osdface_core.recognition.embedders import MobileFaceNet, load_embedder
 from osdface_core.recognition.identity import SIZE, embed_aligned
 from osdface_core.training.assemble import Parts
 from osdface_core.training.looks import GROW, MOVE, TURN, Look, random_look, unlike
+from osdface_core.training.recipe import RecipeError
 from osdface_core.training.restorer_stage import RestorerConfig, RestorerStage
 from osdface_core.weights.starter import BUNDLE
 
@@ -43,10 +44,13 @@ def test_a_look_turns_about_the_middle_and_stays_in_its_bounds():
     assert {look.mirrored for look in looks} == {look.blurred for look in looks} == {False, True}
 
 
-def test_a_mirrored_image_seen_mirrored_is_the_image():
-    """A face whose landmarks are mirrored too lies elsewhere in the template: but its middle column stays."""
-    good = images()
-    assert torch.equal(Look(mirrored=True).at(good), Look().at(good).flip(-1))
+def test_a_mirrored_look_sees_the_other_side():
+    """A face that is bright on its left side alone."""
+    half_lit = torch.zeros(1, 3, 256, 256)
+    half_lit[..., :100] = 1
+    straight, mirrored = (look.at(half_lit)[..., 1:-1] for look in (Look(), Look(mirrored=True)))
+    assert straight[..., 0].mean() > 0.9 > 0.1 > straight[..., -1].mean()
+    assert mirrored[..., -1].mean() > 0.9 > 0.1 > mirrored[..., 0].mean()
 
 
 def test_the_same_people_are_alike_in_every_look_and_others_can_become_so(embedder):
@@ -80,7 +84,28 @@ def test_feature_maps_are_of_every_resolution(embedder):
     assert isinstance(embedder, MobileFaceNet)
 
 
+def test_a_stage_learns_from_looks(shared):
+    config = RestorerConfig(
+        Parts(model=str(BUNDLE)),
+        unet="full",
+        mse=0,
+        perceptual=0,
+        adversarial=0,
+        identity=1,
+        looks=2,
+        identity_features=1,
+        embedder=str(shared / "weights" / "mobilefacenet.safetensors"),
+    )
+    stage = RestorerStage(ModelConfig(), config)
+    losses = stage.losses({"lq": images(0), "hq": images(1)}, 0)
+    assert losses["identity"] > 0
+    assert losses["identity features"] > 0
+    (losses["identity"] + losses["identity features"]).backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in stage.model.unet.conv_in.parameters())
+    assert all(parameter.grad is None for parameter in stage.model.vae.parameters())
+
+
 def test_feature_maps_are_asked_of_none_that_has_them_not():
     config = RestorerConfig(Parts(model=str(BUNDLE)), unet="full", identity=0, identity_features=1, perceptual=0)
-    with pytest.raises(ValueError, match="identity_features needs identity, and a MobileFaceNet"):
+    with pytest.raises(RecipeError, match="identity_features needs identity, and a MobileFaceNet"):
         RestorerStage(ModelConfig(), config)

@@ -83,9 +83,18 @@ def embed_crops(embedder: Embedder, crops: FaceCrops) -> Tensor:
 
 def embed_aligned(embedder: Embedder, images: Tensor) -> Tensor:
     """Embeddings [N,D] of images [N,3,S,S], 0..1, aligned to the FFHQ template. Differentiable, for losses."""
+    return embedder(faces_of_aligned(images))
+
+
+def faces_of_aligned(images: Tensor, moved: Tensor | None = None) -> Tensor:
+    """What an embedder is shown [N,3,112,112] of images [N,3,S,S], 0..1, aligned to the FFHQ template.
+
+    moved: where each of its pixels comes to lie, a matrix [2,3] (float64); None where they belong.
+    """
     to_template = least_squares(ffhq_template(images.shape[-1]), ARCFACE_TEMPLATE)
-    faces = warp(images.flatten(0, 1), to_template, (SIZE, SIZE)).unflatten(0, (-1, 3))
-    return embedder(faces)
+    if moved is not None:
+        to_template = moved[:, :2] @ to_template.double() + F.pad(moved[:, 2:], (2, 0))
+    return warp(images.flatten(0, 1), to_template, (SIZE, SIZE)).unflatten(0, (-1, 3))
 
 
 def in_crop(face: Face, to_crop: Tensor) -> np.ndarray:

@@ -12,10 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..evaluation.perceptual import unit
-from ..geometry.align import ffhq_template, warp
-from ..geometry.similarity import least_squares
 from ..recognition.embedders import Embedder, MobileFaceNet
-from ..recognition.identity import ARCFACE_TEMPLATE, SIZE
+from ..recognition.identity import SIZE, faces_of_aligned
 
 TURN, GROW, MOVE = math.radians(10), 0.1, 4.0
 """How far a look may be turned either way, enlarged or reduced, and moved in pixels of an embedder's input."""
@@ -36,8 +34,7 @@ class Look:
 
     def at(self, images: Tensor) -> Tensor:
         """What an embedder is shown [N,3,112,112] of images [N,3,S,S], 0..1, aligned to the FFHQ template."""
-        to_template = least_squares(ffhq_template(images.shape[-1]), ARCFACE_TEMPLATE)
-        faces = warp(images.flatten(0, 1), self.matrix() @ homogeneous(to_template), (SIZE, SIZE)).unflatten(0, (-1, 3))
+        faces = faces_of_aligned(images, self.matrix())
         if self.mirrored:
             faces = faces.flip(-1)
         if self.blurred:
@@ -51,10 +48,6 @@ class Look:
         right = middle - (cos - sin) * middle + self.x
         down = middle - (sin + cos) * middle + self.y
         return torch.tensor([[cos, -sin, right], [sin, cos, down]], dtype=torch.float64)
-
-
-def homogeneous(matrix: Tensor) -> Tensor:
-    return torch.cat([matrix.double(), torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)])
 
 
 def random_look() -> Look:

@@ -23,6 +23,7 @@ from .assemble import Parts, assemble
 from .discriminators import LatentDiscriminator, PatchDiscriminator, add_noise, random_timesteps
 from .looks import Look, random_look, unlike
 from .losses import Losses, binary_discriminator, edge_aware
+from .recipe import RecipeError
 from .stage import Batch, Stage
 
 BUNDLE = "bundle.safetensors"
@@ -109,7 +110,7 @@ class RestorerStage(Stage):
         self.distance = load_distance(config.perceptual_distance) if config.perceptual else None
         self.embedder = load_embedder(config.embedder) if config.identity else None
         if config.identity_features and not isinstance(self.embedder, MobileFaceNet):
-            raise ValueError("identity_features needs identity, and a MobileFaceNet as embedder.")
+            raise RecipeError("identity_features needs identity, and a MobileFaceNet as embedder.")
         self.kept: dict[str, tuple[Tensor, ...]] = {}
 
     @property
