@@ -25,7 +25,7 @@ from .budget import Budget
 from .disk import Disk
 from .fingerprint import of_files
 from .journal import BEGUN, DONE, FAILED, BlockJournal, Entry, Journal, is_full
-from .under_way import Job, Parts, UnderWay, fits, photo_of, taken
+from .under_way import Job, Parts, UnderWay, fits, left, photo_of, taken
 from .work import Work
 
 log = logging.getLogger("osdface")
@@ -213,7 +213,7 @@ class Stream:
                 waiting.append(item)
             while self.stopped and waiting and not waiting[-1].begun:
                 self.end(waiting.pop())
-            while sum(len(it.cut) - it.begun for it in waiting) >= batch or (item is None and waiting):
+            while left(waiting) >= batch or (item is None and waiting):
                 if parts := self.taken(waiting, batch):
                     yield parts
 

@@ -1,7 +1,7 @@
 """A photo on its way through an album's steps: what is to be done, and what is known of it so far."""
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,11 @@ def taken(waiting: deque[UnderWay], count: int) -> Parts:
         if item.error is not None or item.begun == len(item.cut):
             waiting.popleft()
     return parts
+
+
+def left(waiting: Collection[UnderWay]) -> int:
+    """How many faces wait to be restored, of photos of which none has failed."""
+    return sum(len(item.cut) - item.begun for item in waiting if item.error is None)
 
 
 def fits(group: Sequence[UnderWay], item: UnderWay) -> bool:
