@@ -65,11 +65,11 @@ OUTPUT = """
 
 def test_seven_moves_lead_from_an_empty_canvas_to_a_restored_photo(frontend, stale):
     """A double click, two links that end in the search, a click to put down each of three nodes, and Run."""
-    page, moves = frontend.page, 0
+    page = frontend.page
     frontend.server.post("settings/Comfy.LinkRelease.Action", "search box")  # as new installations have it
     frontend.visit()
     for place, word in ((250, "load image"), (700, "face"), (1150, "save image")):
-        if not moves:
+        if word == "load image":
             frontend.search("")
         else:
             page.mouse.move(*page.evaluate(OUTPUT))
@@ -83,13 +83,11 @@ def test_seven_moves_lead_from_an_empty_canvas_to_a_restored_photo(frontend, sta
         page.wait_for_timeout(500)
         page.mouse.click(place, 300)
         page.wait_for_timeout(500)
-        moves += 2
     kinds = ["LoadImage", "OSDFaceRestoreFaces", "SaveImage"]
     assert page.evaluate("app.graph._nodes.map(node => node.type)") == kinds
     posted = frontend.run()["prompt"]
     assert [node["class_type"] for node in posted.values()] == kinds
     page.wait_for_function("app.graph._nodes.find(node => node.type == 'SaveImage').imgs?.length > 0")
-    assert moves + 1 == 7
 
 
 CONNECT = """
