@@ -132,7 +132,7 @@ class Waiting:
     def __init__(self, seconds: float, most: int = 8):
         self.seconds, self.most, self.times = seconds, most, list[tuple[float, float]]()
 
-    def at_once(self, faces: int) -> int:
+    def at_once(self, faces: int, batch_size: int | None = None) -> int:
         return min(self.most, faces)
 
     def restore(self, crops, options, *, prompts=None, on_batch=None):
